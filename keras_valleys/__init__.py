@@ -1,0 +1,51 @@
+"""See the loss surface that a Keras optimizer walks on.
+
+A loss is a function on weight space: some modules sample it (`surfaces`), some record walks on it
+(`trajectories`, `callbacks`), some read its shape (`valleys`), some draw it (`plots`, `events`).
+
+Importing the package registers its Keras classes, so that saved models load without
+`custom_objects`. What draws and writes is imported at its first use.
+"""
+
+import importlib
+
+from keras_valleys import (
+    constraints,
+    datasets,
+    layers,
+    losses,
+    metrics,
+    objectives,
+    surfaces,
+    trajectories,
+    valleys,
+)
+
+__version__ = "0.1.0"
+
+_LAZY = ("callbacks", "events", "plots")
+
+__all__ = [
+    "callbacks",
+    "constraints",
+    "datasets",
+    "events",
+    "layers",
+    "losses",
+    "metrics",
+    "objectives",
+    "plots",
+    "surfaces",
+    "trajectories",
+    "valleys",
+]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,43 @@
+"""Arrays and text in one npz file: no pickle, atomic, one clear error for what is not ours."""
+
+import os
+import uuid
+import zipfile
+import zlib
+
+import numpy as np
+
+
+def write_archive(path, kind, **fields):
+    """Write `fields` (arrays, strings, tuples of strings) to `path`, or leave `path` as it was."""
+    path = os.fspath(path)
+    beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        with open(beside, "xb") as file:
+            np.savez_compressed(file, kind=np.array(f"keras_valleys.{kind}.1"), **fields)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        if os.path.exists(beside):
+            os.remove(beside)
+
+
+def read_archive(path, kind, names):
+    """Read the fields `names` of a file that `write_archive` wrote with the same `kind`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if str(archive["kind"]) != f"keras_valleys.{kind}.1":
+                raise ValueError(f"its kind is {archive['kind']}")
+            return {name: archive[name] for name in names}
+    except FileNotFoundError:
+        raise
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError,
+        NotImplementedError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        raise ValueError(
+            f"`{kind.capitalize()}.load` expects a file written by `{kind.capitalize()}.save`. "
+            f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({error}). "
+            "Save it again, or check the path."
+        ) from error

@@ -1,0 +1,128 @@
+"""The data of the worked examples, row for row as published."""
+
+import math
+import numbers
+
+import numpy as np
+
+
+def rosette(
+    num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314, split_seed=42
+):
+    """Straight lines through the origin, at evenly spaced angles.
+
+    Line `k` has the angle `k * 2*pi / num_lines` where `num_lines` is odd (the published data).
+    For an even number that formula draws every line twice, because an angle and the angle plus
+    `pi` are the same line; there the angle is `k * pi / num_lines`. Either way the lines are
+    `pi / num_lines` apart and each appears once.
+
+    The defaults are the published data: 5 lines of 200 points at 100 radii on both sides of the
+    origin, the radii shared by all lines, 670 training and 330 test rows. The generator is NumPy's
+    `RandomState`, whose streams are frozen, so the rows stay the same for ever.
+
+    Args:
+        num_lines: Number of lines, at least 1.
+        num_points: Number of radii, at least 1; each line has two points per radius.
+        noise: Standard deviation of the normal noise on y, at least 0.
+        test_fraction: Share of the rows that goes to the test set, in [0, 1); rounded up to rows.
+        seed: Seed of the radii and the noise.
+        split_seed: Seed of the split.
+
+    Returns:
+        `(x_train, y_train), (x_test, y_test)`: float32 arrays of shape `(rows, 1)`.
+
+    Raises:
+        ValueError: An argument is outside its range.
+
+    Example:
+
+    >>> (x_train, y_train), (x_test, y_test) = rosette()
+    >>> x_train.shape, x_test.shape
+    ((670, 1), (330, 1))
+    >>> round(float(x_train[0, 0]), 4)
+    -0.1012
+
+    Source: H. F. Wittmann, "Loss surface with multiple valleys", 2019.
+    """
+    _check_count("rosette", "num_lines", num_lines)
+    _check_count("rosette", "num_points", num_points)
+    _check_noise("rosette", noise)
+    random = np.random.RandomState(seed)
+    radii = random.uniform(0, 1, num_points)
+    radii = np.concatenate([radii, -radii])
+    turn = 2 * np.pi if num_lines % 2 else np.pi
+    x, y = [], []
+    for angle in np.linspace(0, turn, num_lines + 1)[:-1]:
+        x.append(np.cos(angle) * radii)
+        y.append(np.sin(angle) * radii + noise * random.normal(size=len(radii)))
+    return _split("rosette", np.concatenate(x), np.concatenate(y), test_fraction, split_seed)
+
+
+def straight_line(
+    num_points=1000, slope=3.0, intercept=2.0, noise=1.0, test_fraction=0.33, seed=314
+):
+    """One noisy straight line, whose squared error has one simple valley.
+
+    `y = slope * x + intercept + noise * normal`, with x standard normal. The defaults are the data
+    of the example's predecessor: `Dense(1)` with slope 5 and intercept 0, the mean squared error
+    and SGD with learning rate 0.1 fall straight into the valley. The split has the seed 42.
+
+    Args:
+        num_points: Number of rows, at least 2.
+        slope: Slope of the line.
+        intercept: Intercept of the line.
+        noise: Standard deviation of the normal noise on y, at least 0.
+        test_fraction: Share of the rows that goes to the test set, in [0, 1); rounded up to rows.
+        seed: Seed of x and the noise.
+
+    Returns:
+        `(x_train, y_train), (x_test, y_test)`: float32 arrays of shape `(rows, 1)`.
+
+    Raises:
+        ValueError: An argument is outside its range.
+
+    Example:
+
+    >>> (x_train, y_train), _ = straight_line()
+    >>> x_train.shape
+    (670, 1)
+
+    Source: H. F. Wittmann, "Loss surface with multiple valleys", 2019 (the predecessor).
+    """
+    _check_count("straight_line", "num_points", num_points)
+    _check_noise("straight_line", noise)
+    random = np.random.RandomState(seed)
+    x = random.normal(size=num_points)
+    y = slope * x + intercept + noise * random.normal(size=num_points)
+    return _split("straight_line", x, y, test_fraction, split_seed=42)
+
+
+def _split(name, x, y, test_fraction, split_seed):
+    rows = len(x)
+    num_test = math.ceil(test_fraction * rows) if 0 <= test_fraction < 1 else rows
+    if num_test >= rows:
+        raise ValueError(
+            f"`{name}` expects `test_fraction` to be in [0, 1) and to leave at least one training "
+            f"row of {rows}. Received: test_fraction={test_fraction}. "
+            "Use test_fraction=0 to keep all rows for training."
+        )
+    order = np.random.RandomState(split_seed).permutation(rows)
+    columns = np.stack([x, y]).astype("float32")[:, :, None]
+    test, train = order[:num_test], order[num_test:]
+    return (columns[0, train], columns[1, train]), (columns[0, test], columns[1, test])
+
+
+def _check_count(name, argument, value):
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"`{name}` expects `{argument}` to be an integer >= 1. "
+            f"Received: {argument}={value!r}. Use {argument}=1 for the smallest data set."
+        )
+
+
+def _check_noise(name, noise):
+    if not 0 <= noise < math.inf:
+        raise ValueError(
+            f"`{name}` expects `noise` to be a finite standard deviation >= 0. "
+            f"Received: noise={noise!r}. Use noise=0.0 for points exactly on the lines."
+        )
