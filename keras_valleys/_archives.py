@@ -26,7 +26,8 @@ def write_archive(path, kind, **fields):
 def read_archive(path, kind, names):
     """Read the fields `names` of a file that `write_archive` wrote with the same `kind`."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: np.load leaves the file open where it fails.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             if str(archive["kind"]) != f"keras_valleys.{kind}.1":
                 raise ValueError(f"its kind is {archive['kind']}")
             return {name: archive[name] for name in names}

@@ -15,8 +15,9 @@ def root_error(y_true, y_pred, root=4.0):
     `mean(((y_pred - y_true)^2)^(1/root))`, computed as `|y_pred - y_true|^(2/root)`, which neither
     underflows nor overflows on the way: `root=1` is the squared error, `root=2` the absolute error,
     `root=4`, the fourth root, the published one. For `root > 2` the gradient of the formula is
-    infinite at zero error; there, and for `root=2`, this function has the gradient 0, and every
-    other gradient is finite. Half-precision inputs are computed in float32.
+    infinite at zero error; there, and for `root=2`, this function has the gradient 0. Errors so
+    small that their gradient would overflow count as zero. Half-precision inputs are computed in
+    float32.
 
     Args:
         y_true: Targets of shape `(..., d)`; `(N,)` also matches predictions `(N, 1)`.
@@ -46,8 +47,8 @@ def root_error(y_true, y_pred, root=4.0):
     y_true, y_pred = _same_rank(ops.cast(y_true, wide), ops.cast(y_pred, wide))
     error = ops.abs(y_pred - y_true)
     # Both branches of a `where` are differentiated: the inner one keeps the infinite gradient of
-    # the power at zero, times 0, from becoming NaN. Subnormal errors count as zero.
-    zero = error < float(np.finfo(wide).tiny)
+    # the power at zero, times 0, from becoming NaN.
+    zero = error < _least_error(2.0 / root, dtype, wide)
     powers = ops.power(ops.where(zero, ops.ones_like(error), error), 2.0 / root)
     powers = ops.where(zero, ops.zeros_like(error), powers)
     return ops.cast(ops.mean(powers, axis=-1), dtype)
@@ -110,6 +111,15 @@ class RootError(keras.losses.Loss):
         if isinstance(dtype, dict):
             config = {**config, "dtype": keras.dtype_policies.deserialize(dtype)}
         return cls(**config)
+
+
+def _least_error(power, dtype, wide):
+    """The error below which it counts as zero: subnormal, or its gradient overflows `dtype`."""
+    least = float(np.finfo(wide).tiny)
+    if power < 1:
+        largest = float(np.finfo("float16" if dtype == "float16" else wide).max)
+        least = max(least, (power / largest) ** (1 / (1 - power)))
+    return least
 
 
 def _check_root(name, root):

@@ -1,6 +1,7 @@
 """The shape of a sampled surface: its valleys, and the steps that leave one for another."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Valley:
     ridges: tuple
 
 
-def find_valleys(surface):
+def find_valleys(surface, persistence=None):
     """The valleys of a 1-D surface, the lowest first.
 
     A plateau is one point; a minimum at an end of the surface counts, as the samples show it.
@@ -35,6 +36,8 @@ def find_valleys(surface):
 
     Args:
         surface: A 1-D `keras_valleys.surfaces.Surface`.
+        persistence: Valleys less deep than this belong to their neighbor, in units of the loss.
+            `None` is the rounding noise of the losses, 16 units in their last place.
 
     Returns:
         List of `Valley`, sorted by loss.
@@ -56,24 +59,41 @@ def find_valleys(surface):
         )
     (x,) = surface.coordinates
     losses = np.where(np.isfinite(surface.losses), surface.losses, np.inf)
-    walls = np.concatenate([[np.inf], losses, [np.inf]])
-    starts = np.flatnonzero(walls[:-1] != walls[1:])  # the runs of equal losses: [start, end)
-    runs = zip(starts[:-1], starts[1:], strict=True)
-    floors = [(a, b) for a, b in runs if walls[a] > walls[a + 1] and walls[b] < walls[b + 1]]
-    found = []
-    for number, (a, b) in enumerate(floors):
-        previous = floors[number - 1][1] if number else 0
-        following = floors[number + 1][0] if number + 1 < len(floors) else len(x) - 1
-        left = previous + int(np.argmax(losses[previous : a + 1]))
-        right = a + int(np.argmax(losses[a : following + 1]))
-        loss = float(losses[a])
-        rises = [losses[left] if number else np.inf]
-        rises.append(losses[right] if number + 1 < len(floors) else np.inf)
-        found.append((loss, float((x[a] + x[b - 1]) / 2), min(rises) - loss, (x[left], x[right])))
-    return [
-        Valley(index, position, loss, float(depth), tuple(map(float, ridges)))
-        for index, (loss, position, depth, ridges) in enumerate(sorted(found))
+    floors = _floors(losses)
+    highest = [a[1] + int(np.argmax(losses[a[1] : b[0] + 1])) for a, b in itertools.pairwise(floors)]
+    ridges = [0, *highest, len(x) - 1]  # ridges[k] and ridges[k + 1] are around floors[k]
+    noise = 16 * np.finfo(np.result_type(surface.losses, "float16")).eps
+    while len(floors) > 1:
+        depths = [_depth(losses, floors, ridges, k) for k in range(len(floors))]
+        k = int(np.argmin(depths))
+        limit = noise * abs(losses[floors[k][0]]) if persistence is None else persistence
+        if depths[k] >= limit:
+            break
+        left_is_lower = k > 0 and losses[ridges[k]] == losses[floors[k][0]] + depths[k]
+        del floors[k], ridges[k if left_is_lower else k + 1]
+    found = [
+        (float(losses[a]), (x[a] + x[b]) / 2, _depth(losses, floors, ridges, k), ridges[k : k + 2])
+        for k, (a, b) in enumerate(floors)
     ]
+    return [
+        Valley(index, float(position), loss, float(depth), tuple(x[sides].tolist()))
+        for index, (loss, position, depth, sides) in enumerate(sorted(found))
+    ]
+
+
+def _floors(losses):
+    """First and last index of each run of equal losses that is lower than its neighbors."""
+    walled = np.concatenate([[np.inf], losses, [np.inf]])
+    changes = np.flatnonzero(walled[:-1] != walled[1:])  # walled[changes + 1] starts a run
+    runs = itertools.pairwise(changes)
+    return [(a, b - 1) for a, b in runs if walled[a] > walled[a + 1] and walled[b] < walled[b + 1]]
+
+
+def _depth(losses, floors, ridges, k):
+    """Height of the lower ridge of a valley; the surface's ends are no ridges."""
+    sides = [ridges[k]] if k > 0 else []
+    sides += [ridges[k + 1]] if k + 1 < len(floors) else []
+    return min((losses[side] for side in sides), default=np.inf) - losses[floors[k][0]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +138,7 @@ def derailments(trajectory, surface, period=None):
     inside = [(row, valley) for row, valley in inside if valley is not None]
     return [
         Derailment(int(trajectory.steps[row]), before, after)
-        for (row, before), (_, after) in zip(inside[:-1], inside[1:], strict=True)
+        for (row, before), (_, after) in itertools.pairwise(inside)
         if before != after
     ]
 

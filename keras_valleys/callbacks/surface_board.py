@@ -1,0 +1,219 @@
+"""A callback that shows the walk of an optimizer on its loss surface in TensorBoard."""
+
+import math
+import numbers
+import os
+import re
+
+import keras
+import numpy as np
+
+from keras_valleys.callbacks._step_reader import StepReader, optimizer_of
+from keras_valleys.events import EventWriter
+from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import project
+
+
+class SurfaceBoard(keras.callbacks.Callback):
+    """Writes the walk of an optimizer on its loss surface to TensorBoard, while `model.fit` runs.
+
+    At every step the scalars `valley/loss` and `valley/phi`, the weight of a model with one weight;
+    for a larger model one scalar per axis of the surface, named by its label, the coordinate of the
+    weights' projection. While fit runs, pictures of the surface with the path so far, evenly spaced
+    over the steps, under the tag `valley/surface`; at the end an animated picture of the whole path
+    (`valley/path`), the hyperparameters, and a report (`valley/report`). TensorBoard keeps ten
+    pictures of a tag, so up to ten are all shown, with no flag.
+
+    Each fit writes a folder of its own: `log_dir`, or `log_dir-2`, `log_dir-3`, ... where it is
+    occupied; the attribute `log_dir` says which. It may stand beside
+    `keras.callbacks.TensorBoard(log_dir)` in any order. Where the disk is full or `log_dir` cannot
+    be written, one warning is given and training goes on.
+
+    Args:
+        log_dir: Folder of the run; `tensorboard --logdir` takes its parent.
+        surface: A `keras_valleys.surfaces.Surface` over all trainable weights. `None` writes
+            scalars only.
+        images: The largest number of pictures during fit, at least 0.
+
+    Raises:
+        ValueError: At once for an impossible argument, at the start of fit for a surface over
+            another number of weights than the model's.
+
+    Example:
+
+    >>> (x, y), _ = keras_valleys.datasets.rosette()
+    >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
+    >>> model.compile("sgd", keras_valleys.losses.RootError())
+    >>> objective = keras_valleys.objectives.Objective(model, x, y)
+    >>> surface = keras_valleys.surfaces.evaluate(objective, coordinates=np.linspace(-1.5, 1.5, 99))
+    >>> board = SurfaceBoard(os.path.join(tempfile.mkdtemp(), "run"), surface, images=3)
+    >>> history = model.fit(x, y, batch_size=670, epochs=3, callbacks=[board], verbose=0)
+    >>> len(os.listdir(board.log_dir))
+    1
+    """
+
+    def __init__(self, log_dir, surface=None, images=10):
+        super().__init__()
+        if not isinstance(images, numbers.Integral) or isinstance(images, bool) or images < 0:
+            raise ValueError(
+                "`SurfaceBoard` expects `images` to be an integer >= 0. "
+                f"Received: images={images!r}. Use images=10, as many as TensorBoard keeps."
+            )
+        if surface is not None and not isinstance(surface, Surface):
+            raise ValueError(
+                "`SurfaceBoard` expects `surface` to be a `keras_valleys.surfaces.Surface`. "
+                f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
+            )
+        self.log_dir = os.fspath(log_dir)
+        self.surface = surface
+        self.images = images
+        self._asked_log_dir = self.log_dir
+        self._reader = StepReader(1, self._select, self._keep)
+        self._writer = self._frames = None
+        self._num_written = 0
+
+    def on_train_begin(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+        self._reader.train_begin(self.model)
+        self._writer = EventWriter(self._asked_log_dir)
+        self.log_dir = self._writer.log_dir
+        self._first_row = self._num_written = self._reader.num_settled
+        self._schedule = _Schedule(self.images, self._count_steps())
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._reader.epoch_begin(self.model)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._reader.batch_begin(self, batch)
+        self._write_rows()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._reader.batch_end(batch, logs)
+
+    def on_test_begin(self, logs=None):
+        self._reader.evaluation_begin(self)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._reader.epoch_end(self.model)
+        self._write_rows()
+
+    def on_train_end(self, logs=None):
+        self._reader.train_end(self.model)
+        final = self._reader.final
+        if final is not None:
+            self._write_scalars(final)
+            if self.surface is not None and self.images:
+                self._draw(final)
+                self._writer.image("valley/path", self._animation(), final.step)
+            self._writer.text("valley/report", self._report(), final.step)
+        self._writer.close()
+
+    def _write_rows(self):
+        rows = self._reader.rows
+        while self._num_written < self._reader.num_settled:
+            row = rows[self._num_written]
+            if self._num_written == self._first_row:
+                self._writer.hparams(self._hyperparameters(row))
+            self._num_written += 1
+            self._write_scalars(row)
+            if self.surface is not None and self._schedule.is_due(row.step - rows[self._first_row].step):
+                self._draw(row)
+
+    def _write_scalars(self, row):
+        for tag, value in zip(self._tags, row.vector, strict=True):
+            self._writer.scalar(f"valley/{tag}", value, row.step)
+        if row.loss is not None:
+            self._writer.scalar("valley/loss", row.loss, row.step)
+
+    def _draw(self, row):
+        if self._frames is None:
+            from keras_valleys.plots.frames import SurfaceFrames  # matplotlib only where it draws
+
+            self._frames = SurfaceFrames(self.surface)
+        path, losses, steps = self._path(row.step)
+        self._writer.image("valley/surface", self._frames.png(path, losses, steps[-1]), row.step)
+
+    def _animation(self):
+        return self._frames.animation(*self._path())
+
+    def _path(self, last_step=math.inf):
+        """Coordinates (n, K), losses (n,) and steps (n,) up to a step."""
+        rows = [row for row in self._reader.all_rows if row.step <= last_step]
+        vectors = np.stack([row.vector for row in rows])
+        one_weight = self.surface.origin.size == 1
+        coordinates = project(vectors, self.surface) if one_weight else vectors
+        losses = np.array([np.nan if row.loss is None else row.loss for row in rows])
+        return coordinates, losses, np.array([row.step for row in rows])
+
+    def _count_steps(self):
+        """The number of steps that this fit will make at most, or `None`."""
+        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        return steps * epochs if steps and epochs else None
+
+    def _select(self, model):
+        variables = list(model.trainable_variables)
+        size = sum(math.prod(variable.shape) for variable in variables)
+        if self.surface is not None and self.surface.origin.size != size:
+            raise ValueError(
+                f"`SurfaceBoard` expects a surface over the model's {size} trainable weights. "
+                f"Received: a surface over {self.surface.origin.size}. "
+                "Evaluate the surface of this model."
+            )
+        if size == 1:
+            self._tags = ["phi"]
+        else:
+            labels = () if self.surface is None else self.surface.labels
+            self._tags = [re.sub(r"[^\w.-]+", "_", label) for label in labels]
+        return variables
+
+    def _keep(self, vector):
+        if vector.size == 1:
+            return vector
+        return np.empty(0) if self.surface is None else project(vector, self.surface)
+
+    def _hyperparameters(self, row):
+        optimizer = optimizer_of(self.model)
+        rate = optimizer.get_config().get("learning_rate")
+        if isinstance(rate, dict):  # a LearningRateSchedule
+            rate = rate.get("class_name", "schedule")
+        values = {"optimizer": type(optimizer).__name__}
+        if rate is not None:
+            values["learning_rate"] = rate if isinstance(rate, str) else float(rate)
+        starts = {f"start_{tag}": float(v) for tag, v in zip(self._tags, row.vector, strict=True)}
+        return {**values, **starts}
+
+    def _report(self):
+        rows = self._reader.rows[self._first_row :]
+        final = self._reader.final
+        lines = ["| | |", "|---|---|"]
+        lines += [f"| {k} | {v} |" for k, v in self._hyperparameters(rows[0] if rows else final).items()]
+        lines.append(f"| steps | {final.step} |")
+        lines += [f"| final {t} | {v:.6g} |" for t, v in zip(self._tags, final.vector, strict=True)]
+        known = [row for row in rows if row.loss is not None and math.isfinite(row.loss)]
+        if known:
+            best = min(known, key=lambda row: row.loss)
+            lines.append(f"| first loss | {known[0].loss:.6g} (step {known[0].step}) |")
+            lines.append(f"| best loss | {best.loss:.6g} (step {best.step}) |")
+            lines.append(f"| last loss | {known[-1].loss:.6g} (step {known[-1].step}) |")
+        lines.append(f"| losses are | {'; '.join(self._reader.sources)} |")
+        return "\n".join(lines)
+
+
+class _Schedule:
+    """At which steps to draw: evenly spaced, one picture left for the end of fit.
+
+    Where the number of steps is not known before, the distance doubles from picture to picture.
+    """
+
+    def __init__(self, images, num_steps):
+        self._left = images - 1
+        self._spacing = None if num_steps is None else num_steps / max(images - 1, 1)
+        self._next = 0
+
+    def is_due(self, step):
+        if self._left < 1 or step < self._next:
+            return False
+        self._left -= 1
+        self._next = max(2 * step, 1) if self._spacing is None else self._next + self._spacing
+        return True

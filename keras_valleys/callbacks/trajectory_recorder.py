@@ -1,0 +1,124 @@
+"""A callback that records the walk of an optimizer through weight space."""
+
+import math
+import numbers
+
+import keras
+import numpy as np
+
+from keras_valleys.callbacks._step_reader import StepReader, optimizer_of
+from keras_valleys.trajectories import Trajectory
+
+
+class TrajectoryRecorder(keras.callbacks.Callback):
+    """Records the weights before every step of `model.fit`, and that step's own loss.
+
+    `recorder.trajectory` is a `keras_valleys.trajectories.Trajectory`, during fit and after it,
+    also after an exception or Ctrl-C. Row `t` is the state before update `t`; the last row holds
+    the final weights, those that the model has after `fit`: optimizers with `use_ema`, and
+    ScheduleFreeAdamW, replace the weights after the last step. A second fit goes on with the steps.
+
+    The losses are exact if the model is compiled with `keras_valleys.metrics.StepLoss`. Otherwise
+    the running mean that Keras logs is undone, to float32 rounding, which grows with the steps of
+    an epoch: 1e-4 after a thousand. `trajectory.loss_source` says which. With
+    `steps_per_execution=k` only every k-th state is seen, and no loss belongs to it: the losses are
+    NaN, and `objective(trajectory.weights)` measures them.
+
+    Neither the history nor the weights of the run are changed.
+
+    Args:
+        every: Record only every so many steps, to bound memory; the final weights always.
+        weights: Record only some of the trainable weights: a list of variables, or of names such
+            as "dense", "dense/kernel" or "kernel", each of which selects the variables with that
+            name or layer in their path. `None` records all.
+        label: Name of the run; `None` takes the optimizer's class name.
+
+    Raises:
+        ValueError: At once for an impossible argument, at the start of fit for names that select
+            nothing and for a model of another size than the one recorded so far.
+
+    Example:
+
+    >>> (x, y), _ = keras_valleys.datasets.rosette()
+    >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
+    >>> loss = keras_valleys.losses.RootError()
+    >>> model.compile("sgd", loss, metrics=[keras_valleys.metrics.StepLoss(loss)])
+    >>> recorder = keras_valleys.callbacks.TrajectoryRecorder()
+    >>> history = model.fit(x, y, batch_size=670, epochs=3, callbacks=[recorder], verbose=0)
+    >>> recorder.trajectory.weights.shape
+    (4, 1)
+    """
+
+    def __init__(self, every=1, weights=None, label=None):
+        super().__init__()
+        if not isinstance(every, numbers.Integral) or isinstance(every, bool) or every < 1:
+            raise ValueError(
+                "`TrajectoryRecorder` expects `every` to be an integer >= 1. "
+                f"Received: every={every!r}. Use every=1 to record each step."
+            )
+        self.every = every
+        self.weights = weights
+        self.label = label
+        self._optimizer_name = ""
+        self._reader = StepReader(every, self._select)
+
+    @property
+    def trajectory(self):
+        """What was recorded so far, as a `keras_valleys.trajectories.Trajectory`."""
+        rows = self._reader.all_rows
+        return Trajectory(
+            steps=np.array([row.step for row in rows], "int64"),
+            weights=np.stack([row.vector for row in rows]) if rows else np.empty((0, 0)),
+            losses=np.array([np.nan if row.loss is None else row.loss for row in rows]),
+            label=self._optimizer_name if self.label is None else self.label,
+            loss_source="; ".join(self._reader.sources),
+        )
+
+    def on_train_begin(self, logs=None):
+        model = self.model
+        self._optimizer_name = type(optimizer_of(model)).__name__
+        self._reader.train_begin(model)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._reader.epoch_begin(self.model)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._reader.batch_begin(self, batch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._reader.batch_end(batch, logs)
+
+    def on_test_begin(self, logs=None):
+        self._reader.evaluation_begin(self)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._reader.epoch_end(self.model)
+
+    def on_train_end(self, logs=None):
+        self._reader.train_end(self.model)
+
+    def _select(self, model):
+        variables = list(model.trainable_variables)
+        if self.weights is not None:
+            variables = [v for v in variables if any(_matches(w, v) for w in self.weights)]
+        size = sum(math.prod(v.shape) for v in variables)
+        rows = self._reader.rows
+        if not variables:
+            raise ValueError(
+                "`TrajectoryRecorder` expects `weights` to name trainable variables of the model. "
+                f"Received: weights={self.weights!r}, which selects none. "
+                f"Choose from {[v.path for v in model.trainable_variables]}."
+            )
+        if rows and rows[0].vector.size != size:
+            raise ValueError(
+                "`TrajectoryRecorder` expects one model for its whole life. Received: a model with "
+                f"{size} weights, after one with {rows[0].vector.size}. "
+                "Make a new recorder for each model."
+            )
+        return variables
+
+
+def _matches(wanted, variable):
+    if isinstance(wanted, str):
+        return f"/{wanted.strip('/')}/" in f"/{variable.path}/"
+    return wanted is variable
