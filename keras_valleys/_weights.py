@@ -11,11 +11,13 @@ def to_numpy(tensor):
     Keras' own `convert_to_numpy` and `get_weights` warn under NumPy 2 (their `__array__` has no
     `copy`), and users run with warnings as errors.
     """
-    tensor = ops.stop_gradient(tensor)  # torch: a parameter must be detached
+    tensor = getattr(tensor, "value", tensor)  # of a Keras variable: the backend's own
     if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
         tensor = ops.cast(tensor, "float32")  # torch has no NumPy form of it
     if keras.config.backend() == "torch":
-        tensor = tensor.cpu()
+        return tensor.detach().cpu().numpy()
+    if keras.config.backend() == "tensorflow":
+        tensor = ops.stop_gradient(tensor)  # reads a variable that lives on several devices
     return np.asarray(tensor)
 
 

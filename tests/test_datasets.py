@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_valleys.datasets import rosette, straight_line
+from keras_valleys.datasets import repeat, rosette, straight_line
 
 
 def published_rows():
@@ -84,3 +84,30 @@ def test_straight_line_is_its_recipe():
 def test_impossible_arguments_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         rosette(**options)
+
+
+def test_repeated_full_batches_are_the_rows_in_their_order():
+    x, y = np.arange(5)[:, None], -np.arange(5)[:, None]
+    a, b = repeat(x, y, 3)
+    np.testing.assert_array_equal(a[:, 0], [*range(5)] * 3)
+    np.testing.assert_array_equal(b, -a)
+
+
+def test_repeated_batches_are_drawn_without_replacement():
+    x = np.arange(7)
+    a, b = repeat(x, -x, 8, batch_size=2, seed=3)
+    np.testing.assert_array_equal(b, -a)
+    assert a.shape == (16,)
+    for start in range(0, 16, 6):  # three batches of two in a pass, one row left out
+        assert len(set(a[start : start + 6])) == len(a[start : start + 6])
+    assert not np.array_equal(a[:6], a[6:12])
+    np.testing.assert_array_equal(a, repeat(x, -x, 8, batch_size=2, seed=3)[0])
+    assert not np.array_equal(a, repeat(x, -x, 8, batch_size=2, seed=4)[0])
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_steps": 0}, {"batch_size": 0}, {"batch_size": 8}, {"y": np.arange(6)}]
+)
+def test_impossible_repetitions_are_refused(options):
+    with pytest.raises(ValueError, match="`repeat` expects"):
+        repeat(**{"x": np.arange(7), "y": np.arange(7), "num_steps": 2, **options})

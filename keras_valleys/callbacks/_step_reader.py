@@ -58,7 +58,7 @@ class StepReader:
         self.final = None  # the row after the last step, until a next step follows
         self.sources = []  # where losses came from
         self._step = 0  # steps made before the present epoch
-        self._ended = 0  # steps made within it
+        self._ends = []  # one item per execution within it; workers may append in any order
         self._due = 0
         self._open = {}  # last batch of an execution -> its row, until its logs are here
         self._latest = None  # the row whose tracker values after the step are to be read
@@ -70,10 +70,10 @@ class StepReader:
             self._finish_latest(self._read_tracker())
             self._settle(model)
             self._drop_unmade_step()
-            self._step += self._ended
-        self._ended = 0
+            self._step += len(self._ends) * self._stride
+        self._ends = []
         self._open, self._variables = {}, None
-        self._step_loss = None  # its key in the logs, once it has proved right
+        self._step_loss = None  # its key in the logs once it has proved right, "" if wrong
         self._stride = model.steps_per_execution
         if model.built:
             self._meet(model)
@@ -97,19 +97,20 @@ class StepReader:
             )
             self._due = step + 1
             return
-        tracked = self._read_tracker(batch)
+        needed = not self._step_loss or batch == 0  # to prove a StepLoss right in each epoch
+        tracked = self._read_tracker(needed)
         self._finish_latest(tracked)
         self._settle(model)
         if due:
             self._due = (step // self.every + 1) * self.every
             self.final = None
-            self._latest = Row(step, self._read(), before=tracked)
+            self._latest = Row(step, self._read(), before=tracked if needed else None)
             self.rows.append(self._latest)
             self._open[batch + self._stride - 1] = self._latest
 
     def batch_end(self, batch, logs):
         """Keep the logs; nothing else is safe here."""
-        self._ended = batch + 1
+        self._ends.append(batch)
         if batch in self._open:
             self._open[batch].logs = dict(logs or {})
 
@@ -128,10 +129,11 @@ class StepReader:
         self._settle(model)
         self._drop_unmade_step()
         self._open = {}
-        if self._stride > 1:  # the last execution may have been shorter than Keras says
-            self._ended = self._count_iterations(model) - self._iterations
-        self._step += self._ended
-        self._ended = 0
+        if self._stride == 1:
+            self._step += len(self._ends)
+        else:  # the last execution may have been shorter than Keras says
+            self._step += self._count_iterations(model) - self._iterations
+        self._ends = []
         self.final = Row(self._step, self._read())
 
     def train_end(self, model):
@@ -155,19 +157,18 @@ class StepReader:
     def _read(self):
         return self.transform(flatten(self._variables))
 
-    def _read_tracker(self, batch=None):
+    def _read_tracker(self, needed=False):
         """Total and count of the loss tracker, where they are needed."""
-        trusted = self._step_loss is not None and batch != 0
-        if self._tracker is None or (trusted and self._latest is None):
+        compared = self._latest is not None and self._latest.before is not None
+        if self._tracker is None or not (needed or compared):
             return None
         return tuple(float(to_numpy(v)) for v in (self._tracker.total, self._tracker.count))
 
     def _count_iterations(self, model):
-        optimizer = model.optimizer
-        if self._stride == 1 or optimizer is None:
+        if self._stride == 1:
             return 0
-        accumulated = getattr(optimizer, "gradient_accumulation_steps", None) or 1
-        return int(to_numpy(optimizer.iterations)) * accumulated
+        accumulated = getattr(model.optimizer, "gradient_accumulation_steps", None) or 1
+        return int(to_numpy(model.optimizer.iterations)) * accumulated
 
     def _finish_latest(self, tracked):
         if self._latest is not None:
@@ -195,7 +196,7 @@ class StepReader:
         if self._stride > 1:
             return None, UNSEEN
         undone = _undo_mean(row)
-        if self._step_loss is None:
+        if undone is not None and self._step_loss != "":
             self._step_loss = _step_loss_key(model, row, undone)
         if self._step_loss:
             return float(row.logs[self._step_loss]), EXACT
@@ -222,7 +223,7 @@ def _step_loss_key(model, row, undone):
     inner = [m for metric in model.metrics for m in getattr(metric, "metrics", [metric])]
     names = [metric.name for metric in inner if isinstance(metric, StepLoss)]
     keys = [k for k in row.logs if any(k == n or k.endswith(f"_{n}") for n in names)]
-    if len(keys) != 1 or undone is None:
+    if len(keys) != 1:
         return ""
     tolerance = 1e-5 if row.before[1] == 0 else 1e-3
     return keys[0] if _close(undone, row.logs[keys[0]], tolerance) else ""

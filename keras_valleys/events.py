@@ -1,0 +1,300 @@
+"""TensorBoard event files, written without TensorFlow."""
+
+import contextlib
+import io
+import os
+import socket
+import struct
+import threading
+import time
+import warnings
+import weakref
+
+import google_crc32c
+import numpy as np
+from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
+
+
+class EventWriter:
+    """Writes the scalars, images, texts and hyperparameters of one run for TensorBoard.
+
+    One writer is one new folder with one event file: one run. An occupied `log_dir`, which is a
+    file or directly contains one, is left alone, and `log_dir-2`, `log_dir-3`, ... taken; one that
+    holds only folders is free, so that `keras.callbacks.TensorBoard(log_dir)` may share it.
+
+    Each event is with the operating system when its method returns: a killed process loses none.
+    What a failing disk refuses is lost with one warning per writer, never an error; the rest stays
+    readable, and writing resumes with the disk. Wrong arguments are errors, as is a step that falls
+    within a tag, for which TensorBoard would erase the later points; of equal steps it shows the
+    last. Threads may share a writer.
+
+    Args:
+        log_dir: Path of the local folder to create, with its parents.
+
+    Attributes:
+        log_dir: Absolute path of the folder in use, or the one asked for if none could be made.
+        path: Absolute path of the event file, or `None` if none could be made.
+
+    Raises:
+        ValueError: `log_dir` is not a local path; in the methods, wrong arguments.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> with keras_valleys.events.EventWriter(tempfile.mkdtemp()) as writer:
+    ...     writer.scalar("valley/loss", 0.25, step=1)
+    >>> len(os.listdir(writer.log_dir))
+    1
+
+    Source: TensorFlow, "TFRecords format details", and `tensorboard.compat.proto.event_pb2`.
+    """
+
+    def __init__(self, log_dir):
+        self.log_dir, self.path = _absolute(log_dir), None
+        self._file, self._lock, self._warned = None, threading.RLock(), False
+        self._tags = {}  # tag: (plugin, last step)
+        self._record, self._sent = b"", 0  # the last record, and how much of it is in the file
+        try:
+            self.log_dir, self._file = _claim(self.log_dir)
+        except OSError as error:
+            self._warn("create", self.log_dir, error)
+        else:
+            self.path = self._file.name
+            weakref.finalize(self, self._file.close)
+            self._append(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def scalar(self, tag, value, step):
+        """Write a point of a curve.
+
+        Args:
+            tag: Name of the curve; what stands before its first "/" groups curves.
+            value: Number or rank-0 tensor; stored as float32, NaN and infinity too.
+            step: Integer, not less than before.
+        """
+        tensor = _tensor(types_pb2.DT_FLOAT, float_val=[_number(value)])
+        self._put(tag, tensor, step, _metadata("scalars", summary_pb2.DATA_CLASS_SCALAR))
+
+    def image(self, tag, image, step, description=""):
+        """Write an image. TensorBoard keeps 10 of a tag, at random if there are more.
+
+        Args:
+            tag: Name of the series of images.
+            image: Encoded PNG, APNG, JPEG or GIF, or a uint8 array `(height, width, 3 or 4)`.
+            step: Integer, not less than before.
+            description: Markdown shown above the images; the first of a tag counts.
+        """
+        tensor = _tensor(types_pb2.DT_STRING, 3, string_val=_image_strings(image))
+        kind = summary_pb2.DATA_CLASS_BLOB_SEQUENCE
+        self._put(tag, tensor, step, _metadata("images", kind, summary_description=description))
+
+    def text(self, tag, markdown, step=0):
+        """Write a text.
+
+        Args:
+            tag: Name of the text.
+            markdown: String, rendered as Markdown.
+            step: Integer, not less than before.
+        """
+        if not isinstance(markdown, str):
+            raise _error("a string as `markdown`", repr(markdown), "Pass str(markdown).")
+        tensor = _tensor(types_pb2.DT_STRING, string_val=[markdown.encode(errors="replace")])
+        self._put(tag, tensor, step, _metadata("text", summary_pb2.DATA_CLASS_TENSOR))
+
+    def hparams(self, values):
+        """Write the hyperparameters of the run, once: TensorBoard ignores what follows.
+
+        Args:
+            values: Dictionary of names to booleans, numbers or strings.
+        """
+        from tensorboard.plugins.hparams import summary_v2  # takes 0.2 s
+
+        try:
+            (value,) = summary_v2.hparams_pb(values).value
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+            expected = "a dictionary of names to booleans, numbers or strings"
+            raise _error(expected, repr(values), "Use str for other values.") from error
+        with self._lock:
+            if value.tag in self._tags:
+                raise _error("one call of `hparams`", f"another, {values!r}", "Put all in one.")
+            self._put(value.tag, value.tensor, 0, value.metadata)
+
+    def tensor(self, tag, array, step, plugin_name, content=b""):
+        """Write an array for a plugin of TensorBoard.
+
+        Args:
+            tag: Name of the series of arrays.
+            array: Array of numbers, kept with its dtype.
+            step: Integer, not less than before.
+            plugin_name: Name of the plugin that reads it.
+            content: Bytes for the plugin; the first of a tag count.
+        """
+        from tensorboard.util.tensor_util import make_tensor_proto  # takes 0.1 s
+
+        try:
+            tensor = make_tensor_proto(np.asarray(array))
+        except (TypeError, ValueError) as error:
+            raise _error("an array of numbers", f"{array!r}", "Convert it with astype.") from error
+        metadata = _metadata(plugin_name, summary_pb2.DATA_CLASS_TENSOR, content=content)
+        self._put(tag, tensor, step, metadata)
+
+    def close(self):
+        """Close the event file. Closing again does nothing, writing is an error."""
+        with self._lock:
+            if self._file is None or self._file.closed:
+                return
+            try:
+                self._send()
+                self._file.close()
+            except OSError as error:
+                with contextlib.suppress(OSError, ValueError), self._file:
+                    self._file.truncate(self._file.tell() - self._sent)
+                self._warn("write", self.path, error)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def _put(self, tag, tensor, step, metadata):
+        if not isinstance(tag, str) or not tag:
+            raise _error("a string as `tag`", f"tag={tag!r}", "Name it, such as 'valley/loss'.")
+        if not isinstance(step, int | np.integer) or not 0 <= step < 2**63:
+            raise _error("an integer >= 0 as `step`", f"step={step!r}", "Count steps from 0.")
+        value = summary_pb2.Summary.Value(tag=tag, tensor=tensor)
+        plugin = metadata.plugin_data.plugin_name
+        with self._lock:
+            if self._file is None:
+                return
+            if self._file.closed:
+                raise _error("to be open", f"tag={tag!r} after `close`", "Make a new writer.")
+            first_plugin, last_step = self._tags.get(tag, (plugin, 0))
+            if plugin != first_plugin:
+                received = f"{plugin} after {first_plugin}, tag={tag!r}"
+                raise _error("one kind of data per tag", received, "Use another tag.")
+            if step < last_step:
+                received = f"step={step} after step={last_step}, tag={tag!r}"
+                raise _error("steps that do not fall", received, "Count on, or use a new writer.")
+            if tag not in self._tags:
+                value.metadata.CopyFrom(metadata)
+            summary = summary_pb2.Summary(value=[value])
+            if self._append(event_pb2.Event(wall_time=time.time(), step=step, summary=summary)):
+                self._tags[tag] = plugin, step
+
+    def _append(self, event):
+        """Write `event`; tell whether it is in the file, or will be as soon as the disk allows."""
+        record = _frame(event.SerializeToString())
+        try:
+            self._send()
+            self._record, self._sent = record, 0
+            self._send()
+            # A deleted file takes every byte, and nobody will ever read it.
+            if os.fstat(self._file.fileno()).st_nlink == 0 and not os.path.exists(self.path):
+                raise FileNotFoundError("the file was deleted")
+        except OSError as error:
+            self._warn("write", self.path, error)
+        return self._record is record
+
+    def _send(self):
+        # A torn record is completed later, not cut off: a running TensorBoard has read its first
+        # part, and would take what comes in its place for the second.
+        while self._sent < len(self._record):
+            self._sent += self._file.write(self._record[self._sent :])
+
+    def _warn(self, verb, path, error):
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"`EventWriter` expects to {verb} {path!r}. Received: {error}. TensorBoard will "
+                "miss events, and show those before; training goes on. Free space on the disk, or "
+                "use a `log_dir` you may write to.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+def _error(expected, received, remedy):
+    return ValueError(f"`EventWriter` expects {expected}. Received: {received}. {remedy}")
+
+
+def _absolute(log_dir):
+    if not isinstance(log_dir, str | os.PathLike) or not str(log_dir) or "://" in str(log_dir):
+        raise _error("a local path", f"log_dir={log_dir!r}", "Use a local folder, and copy it.")
+    return os.path.abspath(log_dir)
+
+
+def _claim(log_dir):
+    """Make the first free folder of log_dir, log_dir-2, ..., and an open event file in it."""
+    folder, number = log_dir, 1
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return folder, _create_event_file(folder)
+        number += 1
+        folder = f"{log_dir}-{number}"
+
+
+def _create_event_file(folder):
+    os.makedirs(folder, exist_ok=True)
+    _check_free(folder)
+    # Of all who found the folder free, one at a time makes the claim, and looks again.
+    claim = os.path.join(folder, ".event_writer")
+    open(claim, "xb").close()
+    try:
+        _check_free(folder, besides=claim)
+        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}"
+        return open(os.path.join(folder, name), "xb", buffering=0)
+    finally:
+        os.remove(claim)
+
+
+def _check_free(folder, besides=None):
+    with os.scandir(folder) as entries:
+        if any(entry.path != besides and not entry.is_dir() for entry in entries):
+            raise FileExistsError(folder)
+
+
+def _frame(data):
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+
+
+def _masked_crc(data):
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _tensor(dtype, *shape, **values):
+    dims = [{"size": size} for size in shape]
+    return tensor_pb2.TensorProto(dtype=dtype, tensor_shape={"dim": dims}, **values)
+
+
+def _metadata(plugin_name, data_class, content=b"", **fields):
+    plugin = {"plugin_name": plugin_name, "content": content}
+    return summary_pb2.SummaryMetadata(data_class=data_class, plugin_data=plugin, **fields)
+
+
+def _number(value):
+    with contextlib.suppress(ArithmeticError, TypeError, ValueError):
+        if np.ndim(value) == 0 and not isinstance(value, str | bytes):
+            return float(value)
+    raise _error("a number as `value`", f"value={value!r}", "Pass float(value).")
+
+
+def _image_strings(image):
+    """Width, height and encoded bytes of an image, as TensorBoard stores it."""
+    from PIL import Image  # takes 0.05 s
+
+    if isinstance(image, bytes | bytearray | memoryview):
+        try:
+            with Image.open(io.BytesIO(image), formats=("PNG", "JPEG", "GIF")) as opened:
+                return *(b"%d" % size for size in opened.size), bytes(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise _error("a PNG, JPEG or GIF image", f"{error}", "Encode it as PNG.") from error
+    array = np.asarray(image)
+    height, width, channels = array.shape if array.ndim == 3 else (0, 0, 0)
+    if array.dtype != np.uint8 or not height * width or channels not in (3, 4):
+        received = f"dtype {array.dtype}, shape {array.shape}"
+        raise _error("a uint8 image (height, width, 3 or 4)", received, "Convert and reshape it.")
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, format="PNG")
+    return b"%d" % width, b"%d" % height, file.getvalue()

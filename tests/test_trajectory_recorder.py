@@ -1,0 +1,377 @@
+import copy
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import references
+from cases import SubclassedLine, dense_model, rosette_model, weights_of
+
+import keras_valleys as kv
+from keras_valleys.callbacks import TrajectoryRecorder
+
+BACKEND = keras.config.backend()
+ROWS = 70  # 70 rows in batches of 16: four full ones and one of 6
+
+
+def some_data():
+    (x, y), _ = kv.datasets.rosette(num_points=7, noise=0.1, test_fraction=0)
+    return x, y
+
+
+def batches(x, y, size, epochs):
+    starts = [*range(0, len(x), size)] * epochs
+    return [(x[start : start + size], y[start : start + size]) for start in starts]
+
+
+def fit(model, *callbacks, x=None, **options):
+    x, y = some_data() if x is None else (x, None)
+    options = {"batch_size": 16, "epochs": 2, "shuffle": False, "verbose": 0, **options}
+    return model.fit(x, y, callbacks=list(callbacks), **options)
+
+
+@pytest.mark.parametrize("step_loss", [True, False])
+@pytest.mark.parametrize("size, epochs", [(ROWS, 4), (16, 3)])
+def test_rows_are_the_state_before_each_step_and_its_own_loss(size, epochs, step_loss):
+    x, y = some_data()
+    weights, losses = references.walk(rosette_model(), batches(x, y, size, epochs), 0.05)
+    recorder = TrajectoryRecorder()
+    model = rosette_model(step_loss=step_loss)
+    validation = kv.datasets.rosette(num_points=3)[1]
+    fit(model, recorder, batch_size=size, epochs=epochs, validation_data=validation)
+    path = recorder.trajectory
+    np.testing.assert_array_equal(path.steps, np.arange(len(losses) + 1))
+    np.testing.assert_allclose(path.weights, weights, atol=2e-6)
+    np.testing.assert_allclose(path.losses[:-1], losses, atol=2e-6)
+    assert np.isnan(path.losses[-1])
+    np.testing.assert_array_equal(path.weights[-1], weights_of(model))
+    expected = "exact" if step_loss else "running mean undone"
+    assert expected in path.loss_source and path.label == "SGD"
+    for t in (0, 3):  # the loss belongs to the weights of its row
+        batch = batches(x, y, size, epochs)[t]
+        loss = kv.objectives.Objective(model, *batch)(path.weights[t])
+        assert path.losses[t] == pytest.approx(float(loss), abs=1e-7 if step_loss else 2e-6)
+
+
+def test_history_and_weights_are_bit_identical_with_and_without():
+    keras.utils.set_random_seed(5)
+    runs = []
+    for callbacks in ([], [TrajectoryRecorder()], [TrajectoryRecorder(every=3)]):
+        model = rosette_model(keras.optimizers.Adam(0.03))
+        history = fit(model, *callbacks, validation_split=0.2)
+        runs.append((history.history, weights_of(model).tobytes()))
+    assert all({k: list(map(float, v)) for k, v in run[0].items()} ==
+               {k: list(map(float, v)) for k, v in runs[0][0].items()} for run in runs)  # fmt: skip
+    assert len({run[1] for run in runs}) == 1
+
+
+def test_a_second_fit_goes_on_with_the_steps():
+    recorder, model = TrajectoryRecorder(), rosette_model()
+    fit(model, recorder)
+    first = recorder.trajectory
+    fit(model, recorder, epochs=3, initial_epoch=1)
+    path = recorder.trajectory
+    np.testing.assert_array_equal(path.steps, np.arange(21))
+    np.testing.assert_array_equal(path.weights[:11], first.weights)
+    assert np.all(np.isfinite(path.losses[:-1]))
+
+
+def test_every_and_a_selection_of_weights_bound_memory():
+    x = np.random.RandomState(1).normal(size=(ROWS, 3)).astype("float32")
+    y = x.sum(axis=1, keepdims=True)
+
+    def network():
+        model = keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(4, name="first"), keras.layers.Dense(1, name="last")]
+        )
+        model.compile(keras.optimizers.SGD(0.01), "mean_squared_error")
+        return model
+
+    model = network()
+    recorders = {
+        "all": TrajectoryRecorder(),
+        "some": TrajectoryRecorder(every=4),
+        "layer": TrajectoryRecorder(weights=["last"]),
+        "kernels": TrajectoryRecorder(weights=["kernel"]),
+        "variable": TrajectoryRecorder(weights=[model.layers[0].bias]),
+    }
+    model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=list(recorders.values()))
+    paths = {name: recorder.trajectory for name, recorder in recorders.items()}
+    np.testing.assert_array_equal(paths["some"].steps, [0, 4, 8, 10])
+    np.testing.assert_array_equal(paths["some"].weights, paths["all"].weights[[0, 4, 8, 10]])
+    np.testing.assert_allclose(paths["some"].losses[:3], paths["all"].losses[[0, 4, 8]], rtol=1e-5)
+    np.testing.assert_array_equal(paths["layer"].weights, paths["all"].weights[:, 16:])
+    np.testing.assert_array_equal(paths["variable"].weights, paths["all"].weights[:, 12:16])
+    np.testing.assert_array_equal(
+        paths["kernels"].weights, paths["all"].weights[:, [*range(12), *range(16, 20)]]
+    )
+    with pytest.raises(ValueError, match="to name trainable variables .* Choose from"):
+        network().fit(x, y, verbose=0, callbacks=[TrajectoryRecorder(weights=["nothing"])])
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch makes one step per execution only")
+@pytest.mark.parametrize("steps_per_execution, seen", [(2, [0, 2, 4, 5, 7, 9]), (3, [0, 3, 5, 8])])
+def test_several_steps_per_execution_say_which_steps_were_seen(steps_per_execution, seen):
+    reference = TrajectoryRecorder()
+    fit(rosette_model(), reference)
+    recorder = TrajectoryRecorder()
+    fit(rosette_model(steps_per_execution=steps_per_execution), recorder)
+    path = recorder.trajectory
+    np.testing.assert_array_equal(path.steps, [*seen, 10])
+    np.testing.assert_allclose(path.weights, reference.trajectory.weights[path.steps], atol=1e-6)
+    assert np.all(np.isnan(path.losses)) and "not seen" in path.loss_source
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends training in one of three ways at a step."""
+
+    def __init__(self, at, how):
+        super().__init__()
+        self.at, self.how, self.seen = at, how, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+        if self.seen == self.at:
+            if self.how is None:
+                self.model.stop_training = True
+            else:
+                raise self.how
+
+
+def test_stop_training_leaves_a_whole_trajectory():
+    recorder, model = TrajectoryRecorder(), rosette_model()
+    fit(model, recorder, Stop(7, None))
+    path = recorder.trajectory
+    np.testing.assert_array_equal(path.steps, np.arange(8))
+    np.testing.assert_array_equal(path.weights[-1], weights_of(model))
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, RuntimeError("no more")])
+def test_after_an_exception_what_was_recorded_is_there(how):
+    reference = TrajectoryRecorder()
+    fit(rosette_model(), reference)
+    recorder, model = TrajectoryRecorder(), rosette_model()
+    with pytest.raises((KeyboardInterrupt, RuntimeError)):
+        fit(model, recorder, Stop(7, how))
+    path = recorder.trajectory
+    np.testing.assert_array_equal(path.steps, np.arange(7))
+    np.testing.assert_allclose(path.losses[:6], reference.trajectory.losses[:6], atol=1e-6)
+    fit(model, recorder, epochs=1)  # and it goes on from there
+    path = recorder.trajectory
+    np.testing.assert_array_equal(path.steps, np.arange(13))
+    assert np.all(np.isfinite(path.losses[:-1]))
+    np.testing.assert_array_equal(path.weights[-1], weights_of(model))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9),
+        lambda: keras.optimizers.ScheduleFreeAdamW(0.05),
+    ],
+    ids=["use_ema", "schedule_free"],
+)
+def test_final_weights_are_those_of_the_model_where_the_optimizer_replaces_them(optimizer):
+    recorder, model = TrajectoryRecorder(), rosette_model(optimizer())
+    fit(model, recorder)
+    path = recorder.trajectory
+    assert len(path) == 11
+    np.testing.assert_array_equal(path.weights[-1], weights_of(model))
+    assert abs(float(path.weights[-1, 0] - path.weights[-2, 0])) > 1e-4
+
+
+def test_a_bare_callback_on_a_worker_thread_records_the_same():
+    x, y = some_data()
+    paths = []
+    for bare in (True, False):
+        recorder = TrajectoryRecorder()
+        callbacks = recorder if bare else [recorder]
+        rosette_model().fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+        paths.append(recorder.trajectory)
+    np.testing.assert_array_equal(paths[0].weights, paths[1].weights)
+    np.testing.assert_array_equal(paths[0].losses, paths[1].losses)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+def test_a_generator_of_unknown_length():
+    x, y = some_data()
+    recorder, model = TrajectoryRecorder(), rosette_model()
+    for _ in range(2):
+        model.fit(((x, y) for _ in range(4)), verbose=0, callbacks=[recorder])
+    path = recorder.trajectory
+    np.testing.assert_array_equal(path.steps, np.arange(9))
+    assert np.all(np.isfinite(path.losses[:-1]))
+    np.testing.assert_array_equal(path.weights[-1], weights_of(model))
+
+
+def test_a_step_loss_that_is_not_the_loss_is_noticed():
+    inputs = keras.Input((1,))
+    outputs = kv.layers.AngleFit(phi_regularizer=keras.regularizers.L2(0.1))(inputs)
+    model, loss = keras.Model(inputs, outputs), kv.losses.RootError()
+    model.compile(keras.optimizers.SGD(0.05), loss, metrics=[kv.metrics.StepLoss(loss)])
+    recorder = TrajectoryRecorder()
+    fit(model, recorder)
+    path = recorder.trajectory
+    assert "running mean undone" in path.loss_source
+    x, y = some_data()
+    exact = kv.objectives.Objective(model, x[:16], y[:16])(path.weights[0])
+    assert path.losses[0] == pytest.approx(float(exact), rel=1e-6)
+
+
+def test_sample_weights_count():
+    x, y = some_data()
+    weight = np.linspace(0.1, 3, ROWS)
+    loss = kv.losses.RootError()
+    model = rosette_model(step_loss=False)
+    model.compile(keras.optimizers.SGD(0.05), loss, weighted_metrics=[kv.metrics.StepLoss(loss)])
+    recorder = TrajectoryRecorder()
+    model.fit(x, y, sample_weight=weight, batch_size=16, shuffle=False, verbose=0, callbacks=[recorder])
+    path = recorder.trajectory
+    assert path.loss_source.startswith("exact")
+    exact = kv.objectives.Objective(model, x[16:32], y[16:32], weight[16:32])(path.weights[1])
+    assert path.losses[1] == pytest.approx(float(exact), rel=1e-6)
+
+
+class Evaluates(keras.callbacks.Callback):
+    """What users do, although it disturbs Keras' running mean."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            self.model.evaluate(*some_data(), verbose=0)
+
+
+def test_a_disturbed_running_mean_gives_no_wrong_loss():
+    reference = TrajectoryRecorder()
+    fit(rosette_model(step_loss=False), reference, epochs=1)
+    recorder = TrajectoryRecorder()
+    fit(rosette_model(step_loss=False), recorder, Evaluates(), epochs=1)
+    known = np.isfinite(recorder.trajectory.losses)
+    assert not known[1] and known[0] and known[3]
+    np.testing.assert_allclose(
+        recorder.trajectory.losses[known], reference.trajectory.losses[known], atol=1e-6
+    )
+
+
+def test_a_model_without_weights_before_its_first_step():
+    x, y = some_data()
+    model = SubclassedLine()
+    model.compile(keras.optimizers.SGD(0.05), kv.losses.RootError())
+    recorder = TrajectoryRecorder()
+    if BACKEND == "tensorflow":  # the other backends build the model before
+        with pytest.warns(UserWarning, match="no weights before its first step"):
+            fit(model, recorder)
+        first = 1
+    else:
+        fit(model, recorder)
+        first = 0
+    path = recorder.trajectory
+    np.testing.assert_array_equal(path.steps, np.arange(first, 11))
+    assert np.all(np.isfinite(path.losses[:-1]))
+    assert len(x) == len(y)
+
+
+def test_a_recorder_belongs_to_one_size_of_model():
+    recorder = TrajectoryRecorder()
+    fit(rosette_model(), recorder)
+    with pytest.raises(ValueError, match="one model for its whole life"):
+        fit(dense_model(), recorder)
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True, None])
+def test_impossible_arguments_are_refused(every):
+    with pytest.raises(ValueError, match="`every` to be an integer >= 1"):
+        TrajectoryRecorder(every=every)
+
+
+def test_it_can_be_copied_before_fit():
+    recorder = copy.deepcopy(TrajectoryRecorder(every=2))
+    fit(rosette_model(), recorder)
+    np.testing.assert_array_equal(recorder.trajectory.steps, [0, 2, 4, 6, 8, 10])
+
+
+def test_before_fit_the_trajectory_is_empty():
+    assert len(TrajectoryRecorder().trajectory) == 0
+
+
+class Peeks(keras.callbacks.Callback):
+    def __init__(self, recorder):
+        super().__init__()
+        self.recorder, self.lengths = recorder, []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.lengths.append(len(self.recorder.trajectory))
+
+
+def test_the_trajectory_is_there_during_fit():
+    recorder = TrajectoryRecorder()
+    peeks = Peeks(recorder)
+    fit(rosette_model(), recorder, peeks, epochs=1)
+    assert peeks.lengths == [1, 2, 3, 4, 5]
+
+
+class RawLoss(keras.Model):
+    """A custom train step that logs its own loss and never touches the loss tracker."""
+
+    def __init__(self):
+        super().__init__()
+        self.angle = kv.layers.AngleFit()
+        self.angle.build((None, 1))
+        self.built = True
+
+    def call(self, inputs):
+        return self.angle(inputs)
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean(kv.losses.root_error(y, self(x)))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a train step for TensorFlow")
+def test_a_custom_train_step_that_logs_its_own_loss():
+    recorder, model = TrajectoryRecorder(), RawLoss()
+    model.compile(keras.optimizers.SGD(0.05))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit(model, recorder)
+    reference = TrajectoryRecorder()
+    fit(rosette_model(), reference)
+    np.testing.assert_allclose(recorder.trajectory.losses, reference.trajectory.losses, atol=1e-6)
+    assert recorder.trajectory.loss_source == "as train_step logged it"
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a strategy of TensorFlow")
+def test_under_a_mirrored_strategy(tmp_path):
+    """Two logical devices must be set up before TensorFlow starts: in a process of its own."""
+    import subprocess
+    import sys
+
+    code = f"""
+import sys; sys.path[:0] = {[str(p) for p in sys.path]!r}
+import numpy as np, tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from cases import rosette_model
+from test_trajectory_recorder import TrajectoryRecorder, fit, kv, some_data
+for step_loss in (True, False):
+    paths = []
+    for strategy in (tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), tf.distribute.get_strategy()):
+        with strategy.scope():
+            model = rosette_model(step_loss=step_loss)
+        recorder = TrajectoryRecorder()
+        board = kv.callbacks.SurfaceBoard({str(tmp_path)!r} + "/run")
+        fit(model, recorder, board)
+        paths.append(recorder.trajectory)
+    np.testing.assert_allclose(paths[0].weights, paths[1].weights, atol=1e-6)
+    np.testing.assert_allclose(paths[0].losses, paths[1].losses, atol=1e-6)
+    assert len(paths[0]) == 11 and np.all(np.isfinite(paths[0].losses[:-1]))
+print("equal")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().endswith("equal"), done.stderr
