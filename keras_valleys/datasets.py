@@ -6,9 +6,7 @@ import numbers
 import numpy as np
 
 
-def rosette(
-    num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314, split_seed=42
-):
+def rosette(num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314, split_seed=42):
     """Straight lines through the origin, at evenly spaced angles.
 
     Line `k` has the angle `k * 2*pi / num_lines` where `num_lines` is odd (the published data).

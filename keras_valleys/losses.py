@@ -85,9 +85,7 @@ class RootError(keras.losses.Loss):
     Source: H. F. Wittmann, "Loss surface with multiple valleys", 2019.
     """
 
-    def __init__(
-        self, root=4.0, reduction="sum_over_batch_size", name="root_error", dtype=None
-    ):
+    def __init__(self, root=4.0, reduction="sum_over_batch_size", name="root_error", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         _check_root("RootError", root)
         self.root = float(root)

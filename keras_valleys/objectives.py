@@ -147,9 +147,7 @@ class Objective:
 def _compiled(function):
     backend = keras.config.backend()
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, autograph=False, reduce_retracing=True)
+        return _traced_once(function)
     if backend == "jax":
         import jax
 
@@ -157,6 +155,23 @@ def _compiled(function):
     import torch
 
     return torch.no_grad()(function)
+
+
+def _traced_once(function):
+    """Compile for any number of rows: TensorFlow would trace again for each, and warn."""
+    import tensorflow as tf
+
+    graph = tf.function(function, autograph=False)
+    traces = {}
+
+    def call(rows, *others):
+        width = rows.shape[-1]
+        if width not in traces:
+            any_rows = tf.TensorSpec((None, width), rows.dtype)
+            traces[width] = graph.get_concrete_function(any_rows, *others)
+        return traces[width](rows, *others)
+
+    return call
 
 
 def _as_tensors(x, y, sample_weight):

@@ -60,7 +60,9 @@ def find_valleys(surface, persistence=None):
     (x,) = surface.coordinates
     losses = np.where(np.isfinite(surface.losses), surface.losses, np.inf)
     floors = _floors(losses)
-    highest = [a[1] + int(np.argmax(losses[a[1] : b[0] + 1])) for a, b in itertools.pairwise(floors)]
+    highest = [
+        a[1] + int(np.argmax(losses[a[1] : b[0] + 1])) for a, b in itertools.pairwise(floors)
+    ]
     ridges = [0, *highest, len(x) - 1]  # ridges[k] and ridges[k + 1] are around floors[k]
     noise = 16 * np.finfo(np.result_type(surface.losses, "float16")).eps
     while len(floors) > 1:

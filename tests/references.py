@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-
 from cases import set_weights, weights_of
 
 

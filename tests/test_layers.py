@@ -25,7 +25,9 @@ def test_it_multiplies_by_the_tangent_for_any_shape(shape):
 
 
 def test_integer_inputs_are_multiplied_too():
-    np.testing.assert_allclose(to_numpy(kv.layers.AngleFit()(np.array([[2], [3]]))), [[2], [3]], rtol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(kv.layers.AngleFit()(np.array([[2], [3]]))), [[2], [3]], rtol=1e-6
+    )
 
 
 def test_rotating_by_pi_changes_nothing():
@@ -66,7 +68,9 @@ def test_half_precision_keeps_phi_in_float32_and_warns_once(policy):
     assert layer.phi.dtype == "float32"
     assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
     np.testing.assert_allclose(
-        to_numpy(keras.ops.cast(outputs, "float32"))[:, 0], np.tan(0.5) * np.array([0.5, 1]), rtol=4e-3
+        to_numpy(keras.ops.cast(outputs, "float32"))[:, 0],
+        np.tan(0.5) * np.array([0.5, 1]),
+        rtol=4e-3,
     )
 
 
@@ -96,7 +100,9 @@ def test_saved_models_load_without_custom_objects(build, tmp_path):
 
 @pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize(
-    "copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"]
+    "copied",
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=["copy", "pickle"],
 )
 def test_models_can_be_copied_and_pickled(build, copied):
     (x, y), _ = kv.datasets.rosette(num_points=5)

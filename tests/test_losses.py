@@ -6,6 +6,7 @@ from keras import ops
 
 import keras_valleys as kv
 
+
 def to_numpy(tensor):
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
 
@@ -19,7 +20,9 @@ def some(shape, seed):
 def test_values_are_the_formula(root, shape):
     y_true, y_pred = some(shape, 1), some(shape, 2)
     expected = references.root_error(y_true, y_pred, root)
-    np.testing.assert_allclose(to_numpy(kv.losses.root_error(y_true, y_pred, root)), expected, rtol=2e-6)
+    np.testing.assert_allclose(
+        to_numpy(kv.losses.root_error(y_true, y_pred, root)), expected, rtol=2e-6
+    )
     loss = kv.losses.RootError(root)(y_true, y_pred)
     np.testing.assert_allclose(float(loss), expected.mean(), rtol=2e-6)
 
@@ -27,8 +30,12 @@ def test_values_are_the_formula(root, shape):
 def test_it_meets_the_losses_of_keras():
     y_true, y_pred = some((9, 2), 1), some((9, 2), 2)
     squared, absolute = keras.losses.MeanSquaredError(), keras.losses.MeanAbsoluteError()
-    assert float(kv.losses.RootError(1)(y_true, y_pred)) == pytest.approx(float(squared(y_true, y_pred)))
-    assert float(kv.losses.RootError(2)(y_true, y_pred)) == pytest.approx(float(absolute(y_true, y_pred)))
+    assert float(kv.losses.RootError(1)(y_true, y_pred)) == pytest.approx(
+        float(squared(y_true, y_pred))
+    )
+    assert float(kv.losses.RootError(2)(y_true, y_pred)) == pytest.approx(
+        float(absolute(y_true, y_pred))
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
@@ -40,9 +47,13 @@ def test_gradients_are_finite_everywhere_and_zero_at_zero_error(dtype, root):
     errors = [0.0, -0.0, 1e-45, -1e-41, tiny, -2 * tiny, 1e-4, 0.5, -3.0, huge]
     errors = ops.cast(np.array(errors)[:, None], dtype)
     values = kv.losses.root_error(ops.zeros_like(errors), errors, root)
-    gradients = references.gradient(lambda e: kv.losses.root_error(ops.zeros_like(e), e, root), errors)
+    gradients = references.gradient(
+        lambda e: kv.losses.root_error(ops.zeros_like(e), e, root), errors
+    )
     assert keras.backend.standardize_dtype(values.dtype) == dtype
-    values = np.asarray(ops.convert_to_numpy(ops.cast(values, "float64" if dtype == "float64" else "float32")))
+    values = np.asarray(
+        ops.convert_to_numpy(ops.cast(values, "float64" if dtype == "float64" else "float32"))
+    )
     assert np.all(values[:2] == 0) and np.all(gradients[:2] == 0)
     assert np.all(np.isfinite(gradients))
     exact = np.abs(np.array([1e-4, 0.5, 3.0]))
@@ -53,15 +64,22 @@ def test_gradients_are_finite_everywhere_and_zero_at_zero_error(dtype, root):
 def test_gradients_are_the_formula():
     errors = some((40, 1), 5)
     for root in (1, 2, 3, 4):
-        found = references.gradient(lambda e, r=root: kv.losses.root_error(ops.zeros_like(e), e, r), errors)
+        found = references.gradient(
+            lambda e, r=root: kv.losses.root_error(ops.zeros_like(e), e, r), errors
+        )
         p = 2 / root
         np.testing.assert_allclose(
-            found, p * np.abs(errors) ** (p - 1) * np.sign(errors), rtol=1e-5, err_msg=f"root {root}"
+            found,
+            p * np.abs(errors) ** (p - 1) * np.sign(errors),
+            rtol=1e-5,
+            err_msg=f"root {root}",
         )
 
 
 def test_nan_stays_nan_and_infinity_infinity():
-    values = to_numpy(kv.losses.root_error(np.zeros((2, 1), "float32"), np.float32([[np.nan], [np.inf]])))
+    values = to_numpy(
+        kv.losses.root_error(np.zeros((2, 1), "float32"), np.float32([[np.nan], [np.inf]]))
+    )
     assert np.isnan(values[0]) and values[1] == np.inf
 
 
@@ -74,7 +92,9 @@ def test_flat_targets_do_what_keras_own_losses_do():
         assert to_numpy(ours).shape == (6,)
 
 
-@pytest.mark.parametrize("shapes", [((6,), (6, 2)), ((6, 2), (6,)), ((6, 1, 1), (6,)), ((6, 2), (6, 2, 3))])
+@pytest.mark.parametrize(
+    "shapes", [((6,), (6, 2)), ((6, 2), (6,)), ((6, 1, 1), (6,)), ((6, 2), (6, 2, 3))]
+)
 def test_other_rank_mismatches_are_errors(shapes):
     y_true, y_pred = (np.zeros(shape, "float32") for shape in shapes)
     with pytest.raises(ValueError, match="one rank, or \\(N,\\) against \\(N, 1\\)"):
@@ -89,7 +109,9 @@ def test_impossible_roots_are_refused(root):
         kv.losses.root_error(np.zeros((1, 1)), np.zeros((1, 1)), root=root)
 
 
-@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", None])
+@pytest.mark.parametrize(
+    "reduction", ["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", None]
+)
 def test_sample_weights_and_reductions_are_those_of_keras(reduction):
     y_true, y_pred, weights = some((7, 3), 1), some((7, 3), 2), np.float32([1, 0, 2, 0.5, 3, 1, 0])
     expected = keras.losses.MeanAbsoluteError(reduction=reduction)(y_true, y_pred, weights)
@@ -97,7 +119,9 @@ def test_sample_weights_and_reductions_are_those_of_keras(reduction):
     np.testing.assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [None, "float32", "float16", "bfloat16", keras.DTypePolicy("mixed_bfloat16")])
+@pytest.mark.parametrize(
+    "dtype", [None, "float32", "float16", "bfloat16", keras.DTypePolicy("mixed_bfloat16")]
+)
 def test_config_round_trip_keeps_root_and_dtype(dtype):
     loss = kv.losses.RootError(3, reduction="sum", name="three", dtype=dtype)
     twin = keras.losses.deserialize(keras.losses.serialize(loss))

@@ -10,7 +10,9 @@ def test_it_keeps_the_last_loss_only():
     metric = kv.metrics.StepLoss(kv.losses.RootError(2))
     metric.update_state(np.zeros((2, 1)), np.float32([[3.0], [5.0]]))
     assert float(metric.result()) == 4.0
-    metric.update_state(np.zeros((2, 1)), np.float32([[1.0], [0.0]]), sample_weight=np.float32([4, 1]))
+    metric.update_state(
+        np.zeros((2, 1)), np.float32([[1.0], [0.0]]), sample_weight=np.float32([4, 1])
+    )
     assert float(metric.result()) == 2.0
     metric.reset_state()
     assert float(metric.result()) == 0.0

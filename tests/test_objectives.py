@@ -40,7 +40,9 @@ def test_it_is_evaluate_for_the_angle(build):
     model = rosette_model(build=build)
     objective = Objective(model, x, y)
     points = np.linspace(-1.4, 1.5, 7)[:, None]
-    np.testing.assert_allclose(objective(points), references.evaluate_at(model, points, x, y), rtol=1e-6)
+    np.testing.assert_allclose(
+        objective(points), references.evaluate_at(model, points, x, y), rtol=1e-6
+    )
     assert objective.size == 1 and objective.weight_names == ["phi"]
     assert objective.loss_name == "root_error"
 
@@ -65,15 +67,24 @@ def test_it_is_evaluate_for_a_network_and_leaves_it_untouched(weighted):
 def test_several_inputs_and_outputs():
     a, b = keras.Input((2,), name="a"), keras.Input((3,), name="b")
     both = keras.layers.Concatenate()([a, b])
-    outputs = {"u": keras.layers.Dense(1, name="u")(both), "v": keras.layers.Dense(2, name="v")(both)}
+    outputs = {
+        "u": keras.layers.Dense(1, name="u")(both),
+        "v": keras.layers.Dense(2, name="v")(both),
+    }
     model = keras.Model({"a": a, "b": b}, outputs)
-    model.compile("sgd", {"u": "mean_squared_error", "v": "mean_absolute_error"}, loss_weights={"u": 2, "v": 3})
+    model.compile(
+        "sgd",
+        {"u": "mean_squared_error", "v": "mean_absolute_error"},
+        loss_weights={"u": 2, "v": 3},
+    )
     random = np.random.RandomState(9)
     x = {"a": random.normal(size=(20, 2)), "b": random.normal(size=(20, 3))}
     y = {"u": random.normal(size=(20, 1)), "v": random.normal(size=(20, 2))}
     objective = Objective(model, x, y)
     points = some_points(objective, (3,))
-    np.testing.assert_allclose(objective(points), references.evaluate_at(model, points, x, y), rtol=1e-5)
+    np.testing.assert_allclose(
+        objective(points), references.evaluate_at(model, points, x, y), rtol=1e-5
+    )
 
 
 def test_the_flat_vector_has_keras_order_and_names():
@@ -88,7 +99,10 @@ def test_the_flat_vector_has_keras_order_and_names():
         value = keras.ops.convert_to_numpy(variable.value)
         np.testing.assert_array_equal(objective.point()[part], np.ravel(value))
     assert len(objective.weight_names) == objective.size
-    assert Objective(dense_model(), np.ones((4, 1)), np.ones((4, 1))).weight_names == ["kernel", "bias"]
+    assert Objective(dense_model(), np.ones((4, 1)), np.ones((4, 1))).weight_names == [
+        "kernel",
+        "bias",
+    ]
 
 
 def test_along_is_the_same_points_and_sees_new_weights():
@@ -104,7 +118,9 @@ def test_along_is_the_same_points_and_sees_new_weights():
     model.fit(x, y, epochs=3, verbose=0)  # moves BatchNormalization's statistics as well
     again = float(objective(objective.point()))
     assert again != first
-    assert again == pytest.approx(float(references.evaluate_at(model, objective.point(), x, y)), rel=1e-5)
+    assert again == pytest.approx(
+        float(references.evaluate_at(model, objective.point(), x, y)), rel=1e-5
+    )
 
 
 def test_no_points_are_no_losses():
@@ -122,7 +138,12 @@ def test_diverged_points_stay_diverged():
 @pytest.mark.parametrize(
     "make, x, y, message",
     [
-        (lambda: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), 3, 3, "compiled with a loss"),
+        (
+            lambda: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]),
+            3,
+            3,
+            "compiled with a loss",
+        ),
         (lambda: dense_model(loss=None), 3, 3, "compiled with a loss"),
         (dense_model, 3, 4, "of one length >= 1"),
         (dense_model, 0, 0, "of one length >= 1"),

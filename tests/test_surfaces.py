@@ -74,11 +74,23 @@ def test_save_and_load(tmp_path):
         ({"coordinates": [0.0, 1.0]}, "expects `directions` unless the model has one weight per"),
         ({"coordinates": [[0.0, 1.0], [1.0, 0.0]]}, "one rising 1-D array of finite numbers"),
         ({"coordinates": [[0.0, np.nan], [0.0, 1.0]]}, "one rising 1-D array of finite numbers"),
-        ({"directions": [1.0, 2.0, 3.0], "coordinates": [0.0, 1.0]}, "one row of 2 numbers for each"),
-        ({"directions": [[1.0, 2.0]], "coordinates": [[0.0, 1.0], [0.0, 1.0]]}, "one row of 2 numbers"),
-        ({"directions": [1.0, 2.0], "coordinates": [0.0, 1.0], "origin": [0.0]}, "`origin` of 2 numbers"),
+        (
+            {"directions": [1.0, 2.0, 3.0], "coordinates": [0.0, 1.0]},
+            "one row of 2 numbers for each",
+        ),
+        (
+            {"directions": [[1.0, 2.0]], "coordinates": [[0.0, 1.0], [0.0, 1.0]]},
+            "one row of 2 numbers",
+        ),
+        (
+            {"directions": [1.0, 2.0], "coordinates": [0.0, 1.0], "origin": [0.0]},
+            "`origin` of 2 numbers",
+        ),
         ({"directions": [0.0, 0.0], "coordinates": [0.0, 1.0]}, "directions that lead somewhere"),
-        ({"directions": [np.nan, 0.0], "coordinates": [0.0, 1.0]}, "finite `directions` and a finite"),
+        (
+            {"directions": [np.nan, 0.0], "coordinates": [0.0, 1.0]},
+            "finite `directions` and a finite",
+        ),
         (
             {"directions": [1.0, 0.0], "coordinates": [0.0, 1.0], "origin": [np.inf, 0.0]},
             "finite `directions` and a finite",

@@ -82,7 +82,11 @@ def test_every_and_a_selection_of_weights_bound_memory():
 
     def network():
         model = keras.Sequential(
-            [keras.Input((3,)), keras.layers.Dense(4, name="first"), keras.layers.Dense(1, name="last")]
+            [
+                keras.Input((3,)),
+                keras.layers.Dense(4, name="first"),
+                keras.layers.Dense(1, name="last"),
+            ]
         )
         model.compile(keras.optimizers.SGD(0.01), "mean_squared_error")
         return model
@@ -186,7 +190,9 @@ def test_a_bare_callback_on_a_worker_thread_records_the_same():
     for bare in (True, False):
         recorder = TrajectoryRecorder()
         callbacks = recorder if bare else [recorder]
-        rosette_model().fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+        rosette_model().fit(
+            x, y, batch_size=16, epochs=3, shuffle=False, verbose=0, callbacks=callbacks
+        )
         paths.append(recorder.trajectory)
     np.testing.assert_array_equal(paths[0].weights, paths[1].weights)
     np.testing.assert_array_equal(paths[0].losses, paths[1].losses)
@@ -226,7 +232,9 @@ def test_sample_weights_count():
     model = rosette_model(step_loss=False)
     model.compile(keras.optimizers.SGD(0.05), loss, weighted_metrics=[kv.metrics.StepLoss(loss)])
     recorder = TrajectoryRecorder()
-    model.fit(x, y, sample_weight=weight, batch_size=16, shuffle=False, verbose=0, callbacks=[recorder])
+    model.fit(
+        x, y, sample_weight=weight, batch_size=16, shuffle=False, verbose=0, callbacks=[recorder]
+    )
     path = recorder.trajectory
     assert path.loss_source.startswith("exact")
     exact = kv.objectives.Objective(model, x[16:32], y[16:32], weight[16:32])(path.weights[1])

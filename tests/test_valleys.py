@@ -84,18 +84,24 @@ def test_the_published_surface_in_figures():
     valleys = find_valleys(rosette_surface(4))
     by_degrees = {round(np.rad2deg(v.position)): v for v in valleys}
     for degrees, loss in {0: 0.46705, 36: 0.51926, -36: 0.51926, 72: 0.84019, -72: 0.84019}.items():
-        assert by_degrees[degrees].loss == pytest.approx(loss, abs=1e-4)  # float32 phi misses the line
+        assert by_degrees[degrees].loss == pytest.approx(
+            loss, abs=1e-4
+        )  # float32 phi misses the line
     assert np.rad2deg(by_degrees[0].ridges) == pytest.approx([-28.49, 28.49], abs=0.09)
     assert np.rad2deg(by_degrees[36].ridges) == pytest.approx([28.49, 71.51], abs=0.09)
     assert by_degrees[72].depth == pytest.approx(0.8514 - 0.84019, abs=2e-4)
     assert by_degrees[36].depth == pytest.approx(0.5468 - 0.51926, abs=2e-4)
 
 
-@pytest.mark.parametrize("num_lines, expected", [(3, 3), (4, 3), (5, 5), (6, 5), (7, 7), (8, 7), (9, 9)])
+@pytest.mark.parametrize(
+    "num_lines, expected", [(3, 3), (4, 3), (5, 5), (6, 5), (7, 7), (8, 7), (9, 9)]
+)
 def test_valleys_by_number_of_lines_where_a_vertical_line_has_none(num_lines, expected):
     (x, y), _ = kv.datasets.rosette(num_lines, test_fraction=0)
     phi = np.linspace(-np.pi / 2, np.pi / 2, 18001)
-    losses = [references.root_error(y, np.tan(angle) * x.astype("float64"), 4).mean() for angle in phi]
+    losses = [
+        references.root_error(y, np.tan(angle) * x.astype("float64"), 4).mean() for angle in phi
+    ]
     valleys = find_valleys(curve(losses, phi))
     assert len(valleys) == expected
     lines = np.sort((np.arange(num_lines) * 180 / num_lines + 90) % 180 - 90)
@@ -123,7 +129,16 @@ def test_the_published_run_is_derailed_at_step_6():
     (x, y), _ = kv.datasets.rosette()
     model = rosette_model()
     recorder = kv.callbacks.TrajectoryRecorder()
-    model.fit(np.tile(x, (90, 1)), np.tile(y, (90, 1)), batch_size=670, shuffle=False, verbose=0, callbacks=[recorder])
+    model.fit(
+        np.tile(x, (90, 1)),
+        np.tile(y, (90, 1)),
+        batch_size=670,
+        shuffle=False,
+        verbose=0,
+        callbacks=[recorder],
+    )
     (derailed,) = derailments(recorder.trajectory, rosette_surface(4), period=np.pi)
     assert derailed.step == 6
-    assert np.rad2deg([derailed.before.position, derailed.after.position]) == pytest.approx([36, 0], abs=0.01)
+    assert np.rad2deg([derailed.before.position, derailed.after.position]) == pytest.approx(
+        [36, 0], abs=0.01
+    )

@@ -117,7 +117,8 @@ class SurfaceBoard(keras.callbacks.Callback):
                 self._writer.hparams(self._hyperparameters(row))
             self._num_written += 1
             self._write_scalars(row)
-            if self.surface is not None and self._schedule.is_due(row.step - rows[self._first_row].step):
+            done = row.step - rows[self._first_row].step
+            if self.surface is not None and self._schedule.is_due(done):
                 self._draw(row)
 
     def _write_scalars(self, row):
@@ -128,9 +129,10 @@ class SurfaceBoard(keras.callbacks.Callback):
 
     def _draw(self, row):
         if self._frames is None:
-            from keras_valleys.plots.frames import SurfaceFrames  # matplotlib only where it draws
+            from keras_valleys import plots  # matplotlib only where it draws
 
-            self._frames = SurfaceFrames(self.surface)
+            color = plots.optimizer_color(type(optimizer_of(self.model)).__name__)
+            self._frames = plots.SurfaceFrames(self.surface, color=color)
         path, losses, steps = self._path(row.step)
         self._writer.image("valley/surface", self._frames.png(path, losses, steps[-1]), row.step)
 
@@ -179,15 +181,18 @@ class SurfaceBoard(keras.callbacks.Callback):
             rate = rate.get("class_name", "schedule")
         values = {"optimizer": type(optimizer).__name__}
         if rate is not None:
-            values["learning_rate"] = rate if isinstance(rate, str) else float(rate)
-        starts = {f"start_{tag}": float(v) for tag, v in zip(self._tags, row.vector, strict=True)}
+            values["learning_rate"] = rate if isinstance(rate, str) else float(f"{rate:.7g}")
+        starts = {
+            f"start_{tag}": float(f"{v:.7g}") for tag, v in zip(self._tags, row.vector, strict=True)
+        }
         return {**values, **starts}
 
     def _report(self):
         rows = self._reader.rows[self._first_row :]
         final = self._reader.final
         lines = ["| | |", "|---|---|"]
-        lines += [f"| {k} | {v} |" for k, v in self._hyperparameters(rows[0] if rows else final).items()]
+        values = self._hyperparameters(rows[0] if rows else final)
+        lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
         lines.append(f"| steps | {final.step} |")
         lines += [f"| final {t} | {v:.6g} |" for t, v in zip(self._tags, final.vector, strict=True)]
         known = [row for row in rows if row.loss is not None and math.isfinite(row.loss)]

@@ -1,0 +1,175 @@
+"""Where a path lies on a surface, and what part of a surface a picture shows. No matplotlib."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_valleys.trajectories import Trajectory, project
+from keras_valleys.valleys import find_valleys
+
+MAX_ROWS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """A path on a surface, ready to be drawn.
+
+    Attributes:
+        points: Array of shape `(n, K)` in units of the surface's coordinates, angles wrapped into
+            the surface's range; NaN outside of it.
+        heights: Array of shape `(n,)`: the losses; where unknown, the height of a 1-D surface.
+        steps: Array of shape `(n,)`.
+        turns: Array of shape `(n, K)`: the half turns by which angles were wrapped.
+        jumps: Booleans of shape `(n - 1,)`: the way to the next row is not to be drawn.
+        notes: What is not drawn, in words.
+    """
+
+    points: np.ndarray
+    heights: np.ndarray
+    steps: np.ndarray
+    turns: np.ndarray
+    jumps: np.ndarray
+    notes: tuple
+
+    def broken(self, values):
+        """The values with a row of NaN in each jump, so that a line breaks there."""
+        return np.insert(np.asarray(values, "float64"), np.flatnonzero(self.jumps) + 1, np.nan, 0)
+
+
+def as_list(trajectories):
+    """One trajectory or several, as a list."""
+    return [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
+
+
+def path_of(trajectory, surface):
+    """The `Path` of a trajectory."""
+    weights = np.asarray(trajectory.weights, "float64")
+    finite = np.all(np.isfinite(weights), axis=1, keepdims=True)
+    coordinates = project(np.where(finite, weights, np.nan), surface)
+    return place(coordinates, trajectory.losses, surface, steps=trajectory.steps)
+
+
+def place(coordinates, losses, surface, *, steps=None):
+    """The `Path` of raw coordinates `(n, K)` and losses `(n,)`."""
+    coordinates = np.where(np.isfinite(coordinates), coordinates, np.nan)
+    losses = np.asarray(losses, "float64")
+    diverged = np.isinf(losses) | np.any(np.isnan(coordinates), axis=1)
+    points, turns = wrap(coordinates, surface)
+    outside = np.any(np.isnan(points), axis=1)
+    notes = (
+        _count(np.sum(outside & ~diverged), "step", "outside"),
+        _count(np.sum(diverged), "step", "diverged"),
+    )
+    rows = thin(len(points))
+    if len(rows) < len(points):
+        notes += (f"1 step in {rows[1]} drawn",)
+    hidden = (outside | diverged)[rows]
+    points = np.where(hidden[:, None], np.nan, points[rows])
+    turns, heights = turns[rows], np.where(hidden, np.nan, losses[rows])
+    if surface.losses.ndim == 1:
+        heights = np.where(np.isnan(losses[rows]), height_at(points[:, 0], surface), heights)
+    steps = np.arange(len(coordinates)) if steps is None else steps
+    return Path(points, heights, steps[rows], turns, _jumps(points, turns, surface), notes)
+
+
+def thin(num_rows):
+    """At most `MAX_ROWS` rows and the last; a longer path keeps a subset of a shorter one's."""
+    stride = 1
+    while num_rows > stride * MAX_ROWS:
+        stride *= 2
+    rows = np.arange(0, num_rows, stride)
+    return np.append(rows, num_rows - 1) if num_rows and rows[-1] != num_rows - 1 else rows
+
+
+def wrap(coordinates, surface):
+    """Coordinates in the surface's range or NaN, and the half turns that it took, `(n, K)` both.
+
+    Only angles turn: a line at phi and at phi + pi is the same line.
+    """
+    points, turns = coordinates.copy(), np.zeros_like(coordinates)
+    for k, (axis, label) in enumerate(zip(surface.coordinates, surface.labels, strict=True)):
+        start, stop = axis[0], axis[-1]
+        slack = 1e-6 * (stop - start)  # float32 weights at the very end of a float64 axis
+        if label == "phi":
+            away = (points[:, k] < start - slack) | (points[:, k] > stop + slack)
+            turns[:, k] = np.where(away, np.floor((points[:, k] - start) / np.pi), 0)
+            points[:, k] -= turns[:, k] * np.pi
+        inside = (points[:, k] >= start - slack) & (points[:, k] <= stop + slack)
+        points[:, k] = np.where(inside, points[:, k], np.nan)
+    return points, turns
+
+
+def _jumps(points, turns, surface):
+    jumps = np.any(np.diff(turns, axis=0) != 0, axis=1)
+    for k, label in enumerate(surface.labels):
+        if label == "phi":  # a wrapped weight jumps by half a turn, the short way is round the pole
+            jumps |= np.abs(np.diff(points[:, k])) > np.pi / 2
+    return jumps
+
+
+def height_at(coordinates, surface):
+    """The height of a 1-D surface between its samples; NaN where it is not finite."""
+    (axis,) = surface.coordinates
+    losses = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
+    return np.interp(coordinates, axis, losses)
+
+
+def limits(surface, paths=()):
+    """What part of a surface to show: the lowest loss, the highest, and notes on what is left out.
+
+    All valleys and the ridges between them lie in view, and the paths as far as they do not dwarf
+    them. Without a pole nothing is cut.
+    """
+    finite = surface.losses[np.isfinite(surface.losses)].astype("float64")
+    if not finite.size:
+        return 0.0, 1.0, ["", diverged_note(surface), *_notes_of(paths, 1.0)]
+    low, high = float(finite.min()), float(finite.max())
+    top = _highest_ridge(surface, finite)
+    heights = np.concatenate([path.heights for path in paths] or [[]])
+    heights = heights[np.isfinite(heights)]
+    if heights.size:
+        top = max(top, min(heights.max(), low + 4 * (top - low)))
+        low = min(low, float(heights.min()))
+    top, cut = _cut(low, low + 1.2 * (top - low), high)
+    return low, top, [cut, diverged_note(surface), *_notes_of(paths, top)]
+
+
+def _highest_ridge(surface, finite):
+    marks = [np.quantile(finite, 0.6)]
+    for valley in find_valleys(surface):
+        marks.append(valley.loss + (valley.depth if np.isfinite(valley.depth) else 0.0))
+    # Rounding makes valleys of its own at a pole: what only 3% of the surface exceeds is no mark.
+    return max(mark for mark in marks if mark <= max(np.quantile(finite, 0.97), marks[0]))
+
+
+def _cut(low, top, high):
+    """The top of a picture as a round number, and a note, where the surface goes on above it."""
+    if high <= low + 1.5 * (top - low):
+        top = max(high, top)
+        return float(top if top > low else low + max(abs(low), 1.0)), ""
+    digit = 10.0 ** (np.floor(np.log10(top - low)) - 1) if top > low else 1.0
+    top = float(np.ceil(top / digit) * digit)
+    return (top, f"cut at loss {top:.4g}") if top > low else (float(high), "")
+
+
+def _notes_of(paths, top):
+    above = sum(int(np.sum(path.heights > top)) for path in paths)
+    return [_count(above, "step", "above the cut"), *(n for path in paths for n in path.notes)]
+
+
+def diverged_note(surface):
+    """How many losses of a surface are not finite, in words."""
+    return _count(np.sum(~np.isfinite(surface.losses)), "loss", "diverged", plural="losses")
+
+
+def _count(number, noun, what, plural=None):
+    return f"{number} {noun if number == 1 else plural or noun + 's'} {what}" if number else ""
+
+
+def check_axes(name, surface, num_axes, remedy):
+    """Refuse a surface of another number of axes."""
+    if surface.losses.ndim != num_axes:
+        raise ValueError(
+            f"`{name}` expects a {num_axes}-D surface. "
+            f"Received: losses of shape {surface.losses.shape}. {remedy}"
+        )

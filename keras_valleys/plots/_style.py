@@ -1,0 +1,163 @@
+"""How the pictures look: themes, colors, and figures that never touch matplotlib's global state."""
+
+import dataclasses
+import re
+import zlib
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Okabe-Ito, without black and yellow, which vanish on a dark and on a light background.
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = COLORS = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9",
+)  # fmt: skip
+LINES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+OPTIMIZERS = {
+    "sgd": BLUE, "adam": ORANGE, "rmsprop": GREEN, "lion": VERMILLION,
+    "momentum": SKY, "nesterov": PURPLE, "adamw": SKY, "nadam": PURPLE,
+    "adamax": GREEN, "adagrad": VERMILLION, "adadelta": BLUE, "adafactor": SKY,
+    "ftrl": PURPLE, "lamb": GREEN, "muon": PURPLE, "schedulefreeadamw": VERMILLION,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Theme:
+    """The colors of a picture; surfaces are gray, so that only paths have colors."""
+
+    background: str
+    ink: str
+    muted: str
+    surface: str
+    fill: str
+    accent: str
+    head: str
+    steps: Colormap
+    heights: Colormap
+
+
+def _part(name, start, stop):
+    return ListedColormap(colormaps[name](np.linspace(start, stop, 256)))
+
+
+_THEMES = {
+    "light": Theme(
+        "#ffffff", "#1f2328", "#6a7078", "#7d848c", "#e4e7ea", VERMILLION, "#1f2328",
+        _part("viridis", 0.0, 0.88), LinearSegmentedColormap.from_list("h", ["#fcfcfd", "#8b949e"]),
+    ),
+    "dark": Theme(
+        "#14171c", "#eceff2", "#9aa2ab", "#9aa2ab", "#2a2f36", ORANGE, "#ffffff",
+        _part("viridis", 0.25, 1.0), LinearSegmentedColormap.from_list("h", ["#171a1f", "#7a838d"]),
+    ),
+}  # fmt: skip
+
+
+def get_theme(name):
+    """The `Theme` of a name."""
+    if not isinstance(name, str) or name not in _THEMES:
+        raise ValueError(
+            "A plot expects `theme` to be 'light' or 'dark'. "
+            f"Received: theme={name!r}. Use theme='light' for paper."
+        )
+    return _THEMES[name]
+
+
+def optimizer_color(label):
+    """The color of an optimizer, the same in every picture.
+
+    Args:
+        label: Name of the optimizer, or of a run that begins with it, such as "sgd 0.1"; case and
+            punctuation do not count. Other names get a color of their own that never changes either.
+
+    Returns:
+        Color as "#rrggbb", safe for the color-blind.
+
+    Example:
+
+    >>> optimizer_color("SGD")
+    '#0072b2'
+    """
+    first_word = re.match("[a-z]*", label.lower().replace("_", "")).group()
+    name = "".join(filter(str.isalnum, label.lower()))
+    return OPTIMIZERS.get(first_word) or COLORS[zlib.crc32(name.encode()) % len(COLORS)]
+
+
+def path_styles(trajectories):
+    """One look per trajectory; those that share a color differ in line style and marker."""
+    styles, seen = [], []
+    for number, trajectory in enumerate(trajectories):
+        label = trajectory.label or f"path {number + 1}"
+        color = optimizer_color(label)
+        line = LINES[seen.count(color) % len(LINES)]
+        styles.append(
+            dict(color=color, linestyle=line, marker=MARKERS[number % len(MARKERS)], label=label)
+        )
+        seen.append(color)
+    return styles
+
+
+def new_figure(theme, size=(8.0, 4.5)):
+    """An empty figure of `size` inches on a canvas of its own."""
+    figure = Figure(figsize=size, dpi=100, layout="constrained", facecolor=theme.background)
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    return figure
+
+
+def style_axes(axes, theme, *, xlabel="", ylabel="", size=11):
+    """Set everything that would otherwise come from the user's rcParams."""
+    axes.set_facecolor(theme.background)
+    axes.grid(False)
+    axes.set_axisbelow(False)
+    axes.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=size - 2, which="both")
+    for side, spine in axes.spines.items():
+        spine.set_color(theme.muted)
+        spine.set_visible(side in ("left", "bottom"))
+    axes.set_xlabel(xlabel, color=theme.ink, fontsize=size)
+    axes.set_ylabel(ylabel, color=theme.ink, fontsize=size)
+    return axes
+
+
+def add_legend(figure, theme, *, loc="outside right upper", **options):
+    """A legend without a frame that reads on the theme's background."""
+    options = {"frameon": False, "labelcolor": theme.ink, "fontsize": 10, "loc": loc, **options}
+    return figure.legend(**options)
+
+
+def add_colorbar(mappable, axes, theme, *, label, cax=None):
+    """A color bar beside the axes, or on axes of its own."""
+    place = dict(ax=axes, pad=0.02, aspect=30) if cax is None else dict(cax=cax)
+    bar = axes.figure.colorbar(mappable, ticks=MaxNLocator(6, integer=True), **place)
+    bar.set_label(label, color=theme.ink, fontsize=11)
+    bar.ax.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=9)
+    bar.ax.grid(False)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def add_note(axes, theme, parts):
+    """A small note above the axes, for what the picture does not show."""
+    parts = [part for part in parts if part]
+    axes.set_title("; ".join(parts), loc="right", color=theme.muted, fontsize=9)
+
+
+def axis_of(label):
+    """What a coordinate is multiplied with in print, and the text of its axis."""
+    return (180 / np.pi, "phi (°)") if label == "phi" else (1.0, label)
+
+
+def coordinate_text(value, label):
+    """A coordinate in print."""
+    degrees = round(value * 180 / np.pi, 1) + 0.0  # no minus zero
+    text = f"{degrees:g}°" if label == "phi" else f"{value:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def degree_locator(label):
+    """Ticks at 30, 45, 60 degrees rather than at 25 and 50, for angles."""
+    steps = [1, 1.5, 3, 4.5, 6, 9, 10] if label == "phi" else [1, 2, 2.5, 5, 10]
+    return MaxNLocator(nbins=7, steps=steps)

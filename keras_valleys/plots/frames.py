@@ -1,0 +1,231 @@
+"""Pictures of a path so far, fast enough to draw them during training."""
+
+import dataclasses
+import io
+
+import numpy as np
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from keras_valleys.plots._contours import draw_contour, is_isometric
+from keras_valleys.plots._curves import draw_curve
+from keras_valleys.plots._paths import diverged_note, limits, place
+from keras_valleys.plots._style import add_note, axis_of, get_theme, new_figure
+
+NUM_COLORS = 200  # of the surface; the other 56 of a palette are for the path
+HOLD = 2000  # milliseconds that an animation rests on its last frame
+DELAY = 80  # milliseconds of every other frame
+
+
+class SurfaceFrames:
+    """Draws the same surface again and again, each time with a longer path.
+
+    The surface is drawn once and kept; a frame restores it, draws the path on top and encodes a
+    PNG with a fixed palette. That takes a small part of the time of a whole picture.
+
+    Args:
+        surface: A `keras_valleys.surfaces.Surface` of one or two axes.
+        size: Width and height of the pictures in pixels.
+        theme: "light" or "dark".
+        num_steps: Number of steps of the whole training, to be shown beside the step.
+        color: Color of the path as "#rrggbb", such as `optimizer_color` returns; `None` is the
+            theme's.
+
+    Raises:
+        ValueError: `size` is not two integers of at least 160, or the theme is unknown.
+
+    Example:
+
+    >>> x = np.linspace(-2, 3, 501)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    >>> frames = SurfaceFrames(wave, size=(320, 240))
+    >>> frames.png([[0.2], [0.5]], [0.8, np.nan], step=1)[1:4]
+    b'PNG'
+    """
+
+    def __init__(self, surface, *, size=(640, 480), theme="light", num_steps=None, color=None):
+        _check_size(size)
+        look = get_theme(theme)
+        if color is not None:
+            look = dataclasses.replace(look, accent=color)
+        self.size = tuple(map(int, size))
+        self._surface = surface
+        self._of_steps = "" if num_steps is None else f" of {num_steps}"
+        # A tenth of a pixel more: the canvas rounds the size in inches down.
+        self.figure = new_figure(look, [(pixels + 0.1) / 100 for pixels in self.size])
+        self._axes = self.figure.add_subplot()
+        self._draw_surface(look)
+        self._line, self._head, self._text = self._artists = self._path_artists(look)
+        canvas = self.figure.canvas
+        canvas.draw()  # the layout needs a first drawing
+        self.figure.set_layout_engine("none")
+        self._background = canvas.copy_from_bbox(self.figure.bbox)
+        self._pixels = np.array(canvas.buffer_rgba())
+        self._indices, self._palette = _quantize(self._pixels, look)
+
+    def png(self, coordinates, losses, step):
+        """The path so far, as a PNG of the frame's size.
+
+        Args:
+            coordinates: Array of shape `(n, K)`, as `keras_valleys.trajectories.project` returns;
+                the last row is the present position.
+            losses: Array of shape `(n,)`, NaN where unknown. On a 1-D surface an unknown loss is
+                drawn at the surface's height.
+            step: Number of updates made.
+
+        Returns:
+            The bytes of the picture.
+
+        Raises:
+            ValueError: The shapes do not belong together.
+        """
+        buffer = io.BytesIO()
+        self._frame(coordinates, losses, step).save(buffer, "PNG", compress_level=3)
+        return buffer.getvalue()
+
+    def animation(self, coordinates, losses, steps, num_frames=60):
+        """The whole path as it grows, as an animated GIF that loops.
+
+        Args:
+            coordinates: Array of shape `(n, K)`.
+            losses: Array of shape `(n,)`, NaN where unknown.
+            steps: Array of shape `(n,)`: the step of each row.
+            num_frames: Number of frames, evenly spaced over the rows; the last stays for 2 s.
+
+        Returns:
+            The bytes of the animation.
+
+        Raises:
+            ValueError: There are no rows, the shapes do not belong together, or `num_frames` is
+                less than 1.
+        """
+        coordinates, losses = self._checked(coordinates, losses)
+        if not len(losses) or np.shape(steps) != losses.shape or num_frames < 1:
+            raise ValueError(
+                "`SurfaceFrames.animation` expects at least one row, one step for each, and "
+                f"`num_frames` to be >= 1. Received: {len(losses)} rows, steps of shape "
+                f"{np.shape(steps)}, num_frames={num_frames}. Record a step first."
+            )
+        lengths = np.unique(np.linspace(1, len(losses), num_frames).round().astype(int))
+        frames = [self._frame(coordinates[:n], losses[:n], steps[n - 1]) for n in lengths]
+        buffer = io.BytesIO()
+        frames[0].save(
+            buffer, "GIF", save_all=True, append_images=frames[1:], loop=0,
+            duration=[DELAY] * (len(frames) - 1) + [HOLD],
+        )  # fmt: skip
+        return buffer.getvalue()
+
+    def _draw_surface(self, look):
+        if self._surface.losses.ndim == 1:
+            low, top, notes = limits(self._surface)
+            draw_curve(self._axes, self._surface, look, view=(low, top))
+        else:
+            draw_contour(self._axes, self._surface, look)
+            self._axes.set_aspect("equal" if is_isometric(self._surface) else "auto")
+            notes = [diverged_note(self._surface)]
+        if self.size[0] >= 480:  # else it would run into the step
+            add_note(self._axes, look, list(filter(None, notes))[:1])
+
+    def _path_artists(self, look):
+        line = Line2D([], [], color=look.accent, linewidth=1.2, marker="o", markersize=3)
+        head = Line2D([], [], color=look.accent, linestyle="", marker="o", markersize=10)
+        head.set_markeredgecolor(look.head)
+        head.set_markeredgewidth(1.5)
+        for order, artist in enumerate((line, head)):
+            artist.set(animated=True, zorder=10 + order)
+            self._axes.add_line(artist)
+        text = self._axes.set_title("step 0", loc="left", fontsize=11, color=look.ink)
+        text.set(animated=True, zorder=12)
+        return line, head, text
+
+    def _checked(self, coordinates, losses):
+        coordinates, losses = np.asarray(coordinates, "float64"), np.asarray(losses, "float64")
+        if coordinates.shape != (losses.size, self._surface.losses.ndim) or losses.ndim != 1:
+            raise ValueError(
+                "`SurfaceFrames` expects coordinates of shape (n, K) and losses of shape (n,), "
+                f"K = {self._surface.losses.ndim} for this surface. Received: {coordinates.shape} "
+                f"and {losses.shape}. Use `keras_valleys.trajectories.project`."
+            )
+        return coordinates, losses
+
+    def _set_path(self, coordinates, losses, step):
+        coordinates, losses = self._checked(coordinates, losses)
+        path = place(coordinates, losses, self._surface)
+        scales = [axis_of(label)[0] for label in self._surface.labels]
+        columns = path.points * scales
+        if columns.shape[1] == 1:
+            columns = np.column_stack([columns, path.heights])
+        self._line.set_data(*path.broken(columns).T)
+        self._head.set_data(*columns[-1:].T)
+        loss = "".join(f", loss {value:.4g}" for value in losses[-1:] if not np.isnan(value))
+        self._text.set_text(f"step {step}{self._of_steps}{loss}")
+
+    def _frame(self, coordinates, losses, step):
+        """The frame as a palette image: only the pixels that the path changes are looked up."""
+        self._set_path(coordinates, losses, step)
+        canvas = self.figure.canvas
+        canvas.restore_region(self._background)
+        for artist in self._artists:
+            self.figure.draw_artist(artist)
+        pixels = np.asarray(canvas.buffer_rgba())
+        changed = np.flatnonzero(pixels.view("uint32") != self._pixels.view("uint32"))
+        colors = Image.fromarray(pixels.reshape(1, -1, 4)[:, changed, :3])
+        colors = colors.quantize(palette=self._palette, dither=Image.Dither.NONE)
+        indices = self._indices.copy()
+        indices.flat[changed] = np.asarray(colors)
+        image = Image.fromarray(indices)
+        image.putpalette(self._palette.getpalette())
+        return image
+
+
+def encode(figure):
+    """A figure as a PNG of its own size, for an event file.
+
+    Args:
+        figure: A matplotlib `Figure`, such as every function here returns.
+
+    Returns:
+        The bytes of the picture.
+
+    Example:
+
+    >>> x = np.linspace(-2, 3, 501)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    >>> encode(keras_valleys.plots.curve(wave))[1:4]
+    b'PNG'
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor())
+    return buffer.getvalue()
+
+
+def _quantize(pixels, look):
+    """The surface as indices, and an image whose palette holds the path's colors as well."""
+    image = Image.fromarray(pixels[..., :3])
+    image = image.quantize(NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    own = image.getpalette()[: 3 * NUM_COLORS]
+    room = [0] * (3 * NUM_COLORS - len(own))
+    image.putpalette([*own, *room, *_blends(look)])
+    return np.array(image), image
+
+
+def _blends(look):
+    """The colors of antialiased edges: the path's on the surface's, the step's on the ground."""
+    ground, fill, surface, accent, head, ink = (
+        [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+        for color in (look.background, look.fill, look.surface, look.accent, look.head, look.ink)
+    )
+    pairs = [(accent, ground), (accent, fill), (accent, surface), (accent, head), (ink, ground)]
+    pairs += [(head, fill), (head, surface)]
+    weights = np.linspace(1, 0, 8, endpoint=False)[:, None]
+    pairs = np.array(pairs)[:, :, None]
+    blends = weights * pairs[:, 0] + (1 - weights) * pairs[:, 1]
+    return blends.round().astype(int).flatten().tolist()
+
+
+def _check_size(size):
+    if np.shape(size) != (2,) or any(int(n) != n or n < 160 for n in size):
+        raise ValueError(
+            "`SurfaceFrames` expects `size` to be a width and a height of at least 160 pixels. "
+            f"Received: size={size!r}. Use size=(640, 480)."
+        )

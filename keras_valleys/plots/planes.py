@@ -1,0 +1,84 @@
+"""Pictures of 2-D surfaces."""
+
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+
+from keras_valleys.plots._contours import draw_contour, is_isometric
+from keras_valleys.plots._paths import as_list, check_axes, diverged_note, path_of
+from keras_valleys.plots._style import (
+    add_colorbar,
+    add_legend,
+    add_note,
+    axis_of,
+    get_theme,
+    new_figure,
+    path_styles,
+)
+
+
+def contour(surface, trajectories=(), *, theme="light"):
+    """A 2-D surface from above: filled contours, the minimum, and the paths.
+
+    The contours lie closer near the minimum: their distance from it in loss is a geometric
+    series. Two orthonormal directions have one scale. Points where the loss is not finite are
+    hatched. An axis named "phi" is drawn in degrees, and paths are wrapped into its range.
+
+    Args:
+        surface: A 2-D `keras_valleys.surfaces.Surface`.
+        trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them, each drawn from
+            a hollow to a filled mark, in the color of its optimizer.
+        theme: "light" or "dark".
+
+    Returns:
+        A matplotlib `Figure`.
+
+    Raises:
+        ValueError: The surface is not 2-D or has fewer than 2 points on an axis, the weights are
+            not of its size, or the theme is unknown.
+
+    Example:
+
+    >>> x, y = np.linspace(-2, 3, 51), np.linspace(-1, 3, 41)
+    >>> bowl = keras_valleys.surfaces.Surface(
+    ...     (x[:, None] - 2) ** 2 + y**2, (x, y), np.eye(2), np.zeros(2)
+    ... )
+    >>> figure = contour(bowl)
+    >>> [round(float(values[0]), 2) for values in figure.axes[0].lines[0].get_data()]
+    [2.0, 0.0]
+    """
+    look = get_theme(theme)
+    check_axes("contour", surface, 2, "Use `curve` for one axis.")
+    if min(surface.losses.shape) < 2:
+        raise ValueError(
+            "`contour` expects a surface of at least 2 points on each axis. "
+            f"Received: losses of shape {surface.losses.shape}. Evaluate it on more points."
+        )
+    trajectories = as_list(trajectories)
+    paths = [path_of(trajectory, surface) for trajectory in trajectories]
+    figure = new_figure(look, (7.5, 5.6))
+    axes = figure.add_subplot()
+    contours, entries = draw_contour(axes, surface, look)
+    axes.set_aspect("equal" if is_isometric(surface) else "auto")
+    if contours is not None:
+        bar = add_colorbar(contours, axes, look, label=surface.loss_name.replace("_", " "))
+        bar.set_ticks(contours.levels[1::2], labels=[f"{v:.3g}" for v in contours.levels[1::2]])
+        bar.ax.minorticks_off()
+    for path, style in zip(paths, path_styles(trajectories), strict=True):
+        entries.append(_draw_path(axes, path, surface, style, look))
+    add_legend(figure, look, handles=entries, loc="outside upper center", ncols=4)
+    notes = [note for path in paths for note in path.notes]
+    add_note(axes, look, [diverged_note(surface), *notes])
+    return figure
+
+
+def _draw_path(axes, path, surface, style, look):
+    scales = [axis_of(label)[0] for label in surface.labels]
+    x, y = path.broken(path.points * scales).T
+    color = style["color"]
+    casing = [Stroke(linewidth=3.6, foreground=look.background), Normal()]
+    line = dict(color=color, linestyle=style["linestyle"], linewidth=1.8, label=style["label"])
+    axes.plot(x, y, **line, path_effects=casing, zorder=4)
+    mark = dict(marker=style["marker"], linestyle="", markersize=9, markeredgewidth=1.6, zorder=5)
+    axes.plot(x[:1], y[:1], markerfacecolor=look.background, markeredgecolor=color, **mark)
+    axes.plot(x[-1:], y[-1:], markerfacecolor=color, markeredgecolor=look.background, **mark)
+    return Line2D([], [], marker=style["marker"], markersize=7, **line)

@@ -1,0 +1,152 @@
+"""The loss over the angle of a line, wrapped round the circle."""
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from mpl_toolkits.mplot3d.art3d import Line3DCollection
+
+from keras_valleys.plots._paths import (
+    as_list,
+    check_axes,
+    limits,
+    path_of,
+)
+from keras_valleys.plots._rings import draw_ring, is_half, on_ring
+from keras_valleys.plots._style import (
+    add_colorbar,
+    add_legend,
+    coordinate_text,
+    get_theme,
+    new_figure,
+    path_styles,
+)
+
+
+def circle(surface, trajectories=(), *, theme="light"):
+    """A 1-D surface over an angle as a ring: x = cos(phi), y = sin(phi), z = loss.
+
+    A line at phi and at phi + pi is the same line: a surface of at most half a turn is drawn on
+    both sides, so that the ring is whole. Near a vertical line the loss of a tangent shoots up;
+    the ring is cut there, and the picture says where.
+
+    Args:
+        surface: A 1-D `keras_valleys.surfaces.Surface` over an angle in radians, labelled "phi".
+        trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them. One is colored
+            by step, several have the color of their optimizer.
+        theme: "light" or "dark".
+
+    Returns:
+        A matplotlib `Figure`.
+
+    Raises:
+        ValueError: The surface is not 1-D or not over "phi", the weights are not of its size, or
+            the theme is unknown.
+
+    Example:
+
+    >>> phi = np.linspace(-1.5, 1.5, 301)
+    >>> bowl = keras_valleys.surfaces.Surface(np.tan(phi) ** 2, [phi], [[1.0]], [0.0], ["phi"])
+    >>> figure = circle(bowl)
+    >>> figure.axes[0].name
+    '3d'
+    """
+    look = get_theme(theme)
+    check_axes("circle", surface, 1, "Use `contour` for two axes.")
+    if surface.labels != ("phi",):
+        raise ValueError(
+            "`circle` expects a surface over an angle in radians, labelled 'phi'. "
+            f"Received: labels={surface.labels}. Use `curve` for other coordinates."
+        )
+    trajectories = as_list(trajectories)
+    paths = [path_of(trajectory, surface) for trajectory in trajectories]
+    angles = [_angles(path, surface) for path in paths]
+    low, top, notes = limits(surface, paths)
+    view = (low - 0.3 * (top - low), top)
+    axes = _stage(look, _azimuth(angles), view)
+    draw_ring(axes, surface, look, view)
+    _draw_scales(axes, surface, look, low)
+    for path, phi, style in zip(paths, angles, path_styles(trajectories), strict=True):
+        points = on_ring(phi, np.where(path.heights <= top, path.heights, np.nan))
+        if len(paths) == 1:
+            _color_by_step(axes, points, path.steps, look)
+        else:
+            _draw_path(axes, points, style, look)
+    if len(paths) > 1:
+        add_legend(axes.figure, look, loc="center right")
+    text = "; ".join(filter(None, notes))
+    axes.figure.text(0.98, 0.02, text, color=look.muted, fontsize=9, ha="right", va="bottom")
+    return axes.figure
+
+
+def _angles(path, surface):
+    """The angles of a path: on both sides of a ring that was drawn from one."""
+    turns = path.turns[:, 0] if is_half(surface.coordinates[0]) else 0
+    return path.points[:, 0] + turns * np.pi
+
+
+def _azimuth(angles):
+    """Where to look from, in degrees: the path in front, a little to the right."""
+    phi = np.concatenate(angles) if angles else np.zeros(0)
+    phi = phi[np.isfinite(phi)]
+    middle = np.arctan2(np.sin(phi).mean(), np.cos(phi).mean()) if phi.size else np.pi / 6
+    return np.degrees(middle) - 25
+
+
+def _stage(look, azimuth, view):
+    figure = new_figure(look, (8.0, 5.6))
+    figure.set_layout_engine("none")  # it would leave room for the axes that are off
+    axes = figure.add_axes((0.0, 0.0, 0.88, 1.08), projection="3d", computed_zorder=False)
+    axes.set_axis_off()
+    axes.set_facecolor(look.background)
+    axes.view_init(elev=24, azim=azimuth)
+    axes.set_proj_type("persp", focal_length=1.4)
+    axes.set(xlim=(-1, 1), ylim=(-1, 1), zlim=view)
+    axes.set_box_aspect((1, 1, 0.62), zoom=1.32)
+    return axes
+
+
+def _draw_scales(axes, surface, look, low):
+    """The angles round the floor, and the losses on the back."""
+    floor, top = axes.get_zlim()
+    viewer = np.radians(axes.azim)
+    turn = np.linspace(0, 2 * np.pi, 361)
+    axes.plot(*on_ring(turn, floor).T, color=look.muted, linewidth=0.8, zorder=2)
+    style = dict(fontsize=10, va="center", zorder=4)
+    for phi in np.radians(range(-135, 181, 45)):
+        reach = 1.15 if np.cos(phi - viewer) > -0.2 else 0.62  # the wall hides what is behind it
+        place = np.array([reach, reach, 1]) * on_ring(phi, floor)
+        axes.text(*place, coordinate_text(phi, "phi"), color=look.muted, ha="center", **style)
+    back = viewer + np.linspace(0.5, 1.5, 91) * np.pi
+    end = np.array([1.06, 1.06, 1])
+    for tick in MaxNLocator(4).tick_values(low, top):
+        if low <= tick <= top:
+            ring = on_ring(back, tick)
+            axes.plot(*ring.T, color=look.muted, linewidth=0.7, linestyle=":", zorder=1.5)
+            axes.text(*ring[-1] * end, f"{tick:g}", color=look.ink, ha="right", **style)
+    place = on_ring(back[-1], top + 0.1 * (top - floor)) * end
+    name = surface.loss_name.replace("_", " ")
+    axes.text(*place, name, color=look.ink, ha="right", **style)
+
+
+def _draw_path(axes, points, style, look):
+    every = max(1, len(points) // 20)
+    axes.plot(*points.T, **style, linewidth=1.6, markersize=5, markevery=every, zorder=5)
+    end = dict(style, label="", markersize=9, markeredgecolor=look.ink)
+    axes.plot(*points[-1:].T, **end, zorder=6)
+
+
+def _color_by_step(axes, points, steps, look):
+    segments = np.stack([points[:-1], points[1:]], axis=1)
+    drawn = np.all(np.isfinite(segments), axis=(1, 2))
+    seen = np.all(np.isfinite(points), axis=1)
+    span = steps[[0, -1]] if len(steps) else (0, 1)
+    line = Line3DCollection(
+        segments[drawn], array=steps[:-1][drawn], cmap=look.steps, clim=span, linewidths=1.8,
+        zorder=5,
+    )  # fmt: skip
+    axes.add_collection3d(line, autolim=False)
+    dots = axes.scatter(
+        *points[seen].T, c=steps[seen], cmap=look.steps, vmin=span[0], vmax=span[1], s=30,
+        linewidths=0, depthshade=False, zorder=6,
+    )  # fmt: skip
+    cax = axes.figure.add_axes((0.9, 0.28, 0.018, 0.46))
+    add_colorbar(dots, axes, look, label="step", cax=cax)

@@ -1,0 +1,1 @@
+"""The published run's model and pictures, for the scripts."""
