@@ -34,11 +34,11 @@ def rosette(num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314
 
     Example:
 
-    >>> (x_train, y_train), (x_test, y_test) = rosette()
+    >>> (x_train, y_train), (x_test, y_test) = keras_valleys.datasets.rosette()
     >>> x_train.shape, x_test.shape
     ((670, 1), (330, 1))
     >>> round(float(x_train[0, 0]), 4)
-    -0.1012
+    0.6336
 
     Source: H. F. Wittmann, "Loss surface with multiple valleys", 2019.
     """
@@ -81,7 +81,7 @@ def straight_line(
 
     Example:
 
-    >>> (x_train, y_train), _ = straight_line()
+    >>> (x_train, y_train), _ = keras_valleys.datasets.straight_line()
     >>> x_train.shape
     (670, 1)
 
@@ -119,8 +119,8 @@ def repeat(x, y, num_steps, batch_size=None, seed=0):
 
     Example:
 
-    >>> (x, y), _ = rosette()
-    >>> repeat(x, y, num_steps=100)[0].shape
+    >>> (x, y), _ = keras_valleys.datasets.rosette()
+    >>> keras_valleys.datasets.repeat(x, y, num_steps=100)[0].shape
     (67000, 1)
     """
     rows = len(x)

@@ -30,7 +30,7 @@ class Surface:
 
     >>> x = np.linspace(-1, 2, 4)
     >>> surface = keras_valleys.surfaces.Surface(x**2, [x], [[1.0]], [0.0], ["x"])
-    >>> surface.losses.min()
+    >>> float(surface.losses.min())
     0.0
     """
 
@@ -127,9 +127,10 @@ def evaluate(objective, directions=None, *, coordinates, origin=None, labels=Non
     >>> model.compile(loss=keras_valleys.losses.RootError())
     >>> (x, y), _ = keras_valleys.datasets.rosette()
     >>> objective = keras_valleys.objectives.Objective(model, x, y)
-    >>> surface = evaluate(objective, coordinates=np.linspace(-1.5, 1.5, 301))
+    >>> phi = np.linspace(-1.5, 1.5, 301)
+    >>> surface = keras_valleys.surfaces.evaluate(objective, coordinates=phi)
     >>> round(float(surface.losses.min()), 3)
-    0.469
+    0.462
     """
     axes = _as_axes(coordinates)
     size = objective.size

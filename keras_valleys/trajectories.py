@@ -109,7 +109,7 @@ def project(weights, surface):
     >>> plane = keras_valleys.surfaces.Surface(
     ...     np.zeros((2, 3)), ([0, 1], [0, 1, 2]), np.eye(2, 3), np.zeros(3)
     ... )
-    >>> project([4.0, 5.0, 6.0], plane)
+    >>> keras_valleys.trajectories.project([4.0, 5.0, 6.0], plane)
     array([4., 5.])
     """
     weights = np.asarray(weights, "float64")

@@ -49,7 +49,7 @@ def find_valleys(surface, persistence=None):
 
     >>> x = np.linspace(-2, 3, 501)
     >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
-    >>> [round(valley.position, 2) for valley in find_valleys(wave)]
+    >>> [round(valley.position, 2) for valley in keras_valleys.valleys.find_valleys(wave)]
     [-1.0, 1.0, 3.0]
     """
     if surface.losses.ndim != 1:
@@ -131,7 +131,7 @@ def derailments(trajectory, surface, period=None):
     >>> path = keras_valleys.trajectories.Trajectory(
     ...     [0, 1, 2], [[-0.9], [-0.2], [0.3]], [0.0] * 3
     ... )
-    >>> [step.step for step in derailments(path, wave)]
+    >>> [step.step for step in keras_valleys.valleys.derailments(path, wave)]
     [1]
     """
     valleys = find_valleys(surface)
@@ -160,7 +160,8 @@ def basin_of(coordinate, valleys, period=None):
 
     >>> x = np.linspace(-2, 3, 501)
     >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
-    >>> round(basin_of(0.4, find_valleys(wave)).position, 2)
+    >>> valleys = keras_valleys.valleys.find_valleys(wave)
+    >>> round(keras_valleys.valleys.basin_of(0.4, valleys).position, 2)
     1.0
     """
     if period is not None and valleys:

@@ -21,9 +21,9 @@ def published_rows():
 def test_the_defaults_are_the_published_data_row_for_row():
     (x_train, y_train), (x_test, y_test) = rosette()
     train, test = published_rows()
-    for array, expected in [
-        (x_train, train[:, :1]), (y_train, train[:, 1:]), (x_test, test[:, :1]), (y_test, test[:, 1:])
-    ]:  # fmt: skip
+    arrays = (x_train, y_train, x_test, y_test)
+    columns = (train[:, :1], train[:, 1:], test[:, :1], test[:, 1:])
+    for array, expected in zip(arrays, columns, strict=True):
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, expected, rtol=0, atol=1e-7)
 

@@ -369,7 +369,8 @@ from cases import rosette_model
 from test_trajectory_recorder import TrajectoryRecorder, fit, kv, some_data
 for step_loss in (True, False):
     paths = []
-    for strategy in (tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), tf.distribute.get_strategy()):
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    for strategy in (mirrored, tf.distribute.get_strategy()):
         with strategy.scope():
             model = rosette_model(step_loss=step_loss)
         recorder = TrajectoryRecorder()

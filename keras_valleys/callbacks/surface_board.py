@@ -46,7 +46,8 @@ class SurfaceBoard(keras.callbacks.Callback):
     >>> model.compile("sgd", keras_valleys.losses.RootError())
     >>> objective = keras_valleys.objectives.Objective(model, x, y)
     >>> surface = keras_valleys.surfaces.evaluate(objective, coordinates=np.linspace(-1.5, 1.5, 99))
-    >>> board = SurfaceBoard(os.path.join(tempfile.mkdtemp(), "run"), surface, images=3)
+    >>> log_dir = os.path.join(tempfile.mkdtemp(), "run")
+    >>> board = keras_valleys.callbacks.SurfaceBoard(log_dir, surface, images=3)
     >>> history = model.fit(x, y, batch_size=670, epochs=3, callbacks=[board], verbose=0)
     >>> len(os.listdir(board.log_dir))
     1

@@ -70,15 +70,15 @@ def optimizer_color(label):
     """The color of an optimizer, the same in every picture.
 
     Args:
-        label: Name of the optimizer, or of a run that begins with it, such as "sgd 0.1"; case and
-            punctuation do not count. Other names get a color of their own that never changes either.
+        label: Name of the optimizer, or of a run that begins with it, such as "sgd 0.1"; case
+            and punctuation do not count. Other names get a color of their own, always the same.
 
     Returns:
         Color as "#rrggbb", safe for the color-blind.
 
     Example:
 
-    >>> optimizer_color("SGD")
+    >>> keras_valleys.plots.optimizer_color("SGD")
     '#0072b2'
     """
     first_word = re.match("[a-z]*", label.lower().replace("_", "")).group()

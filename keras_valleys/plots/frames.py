@@ -38,7 +38,7 @@ class SurfaceFrames:
 
     >>> x = np.linspace(-2, 3, 501)
     >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
-    >>> frames = SurfaceFrames(wave, size=(320, 240))
+    >>> frames = keras_valleys.plots.SurfaceFrames(wave, size=(320, 240))
     >>> frames.png([[0.2], [0.5]], [0.8, np.nan], step=1)[1:4]
     b'PNG'
     """
@@ -191,7 +191,7 @@ def encode(figure):
 
     >>> x = np.linspace(-2, 3, 501)
     >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
-    >>> encode(keras_valleys.plots.curve(wave))[1:4]
+    >>> keras_valleys.plots.encode(keras_valleys.plots.curve(wave))[1:4]
     b'PNG'
     """
     buffer = io.BytesIO()

@@ -52,7 +52,7 @@ def curve(surface, trajectories=(), *, theme="light"):
 
     >>> x = np.linspace(-2, 3, 501)
     >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
-    >>> figure = curve(wave)
+    >>> figure = keras_valleys.plots.curve(wave)
     >>> len(figure.axes[0].lines[0].get_xdata())
     501
     """
@@ -97,7 +97,7 @@ def curves(surfaces, *, labels=None, theme="light"):
     ...     keras_valleys.surfaces.Surface(np.cos(k * x), [x], [[1.0]], [0.0], (), f"wave {k}")
     ...     for k in (1, 2)
     ... ]
-    >>> [axes.get_title("left") for axes in curves(waves).axes]
+    >>> [axes.get_title("left") for axes in keras_valleys.plots.curves(waves).axes]
     ['wave 1: 2 valleys', 'wave 2: 2 valleys']
     """
     look = get_theme(theme)

@@ -42,7 +42,7 @@ def contour(surface, trajectories=(), *, theme="light"):
     >>> bowl = keras_valleys.surfaces.Surface(
     ...     (x[:, None] - 2) ** 2 + y**2, (x, y), np.eye(2), np.zeros(2)
     ... )
-    >>> figure = contour(bowl)
+    >>> figure = keras_valleys.plots.contour(bowl)
     >>> [round(float(values[0]), 2) for values in figure.axes[0].lines[0].get_data()]
     [2.0, 0.0]
     """

@@ -45,7 +45,7 @@ def circle(surface, trajectories=(), *, theme="light"):
 
     >>> phi = np.linspace(-1.5, 1.5, 301)
     >>> bowl = keras_valleys.surfaces.Surface(np.tan(phi) ** 2, [phi], [[1.0]], [0.0], ["phi"])
-    >>> figure = circle(bowl)
+    >>> figure = keras_valleys.plots.circle(bowl)
     >>> figure.axes[0].name
     '3d'
     """

@@ -29,7 +29,7 @@ def data(x, y, *, theme="light"):
     Example:
 
     >>> (x_train, y_train), _ = keras_valleys.datasets.rosette()
-    >>> figure = data(x_train, y_train)
+    >>> figure = keras_valleys.plots.data(x_train, y_train)
     >>> len(figure.axes[0].collections[0].get_offsets())
     670
     """
@@ -56,7 +56,7 @@ def split(train, test, *, theme="light"):
 
     Example:
 
-    >>> figure = split(*keras_valleys.datasets.rosette())
+    >>> figure = keras_valleys.plots.split(*keras_valleys.datasets.rosette())
     >>> [len(points.get_offsets()) for points in figure.axes[0].collections]
     [670, 330]
     """
@@ -89,7 +89,7 @@ def fit(test, predictions, *, label="fit", theme="light"):
     Example:
 
     >>> x = np.array([2.0, 0.0, 1.0])
-    >>> figure = fit((x, x), 3 * x)
+    >>> figure = keras_valleys.plots.fit((x, x), 3 * x)
     >>> figure.axes[0].lines[0].get_ydata()
     array([0., 3., 6.])
     """

@@ -31,7 +31,7 @@ def loss_by_step(trajectories, *, theme="light"):
     Example:
 
     >>> path = keras_valleys.trajectories.Trajectory([0, 1], [[0.8], [0.7]], [0.61, np.nan])
-    >>> figure = loss_by_step(path)
+    >>> figure = keras_valleys.plots.loss_by_step(path)
     >>> figure.axes[0].lines[0].get_ydata()
     array([0.61,  nan])
     """
@@ -61,7 +61,7 @@ def weight_by_step(trajectories, *, index=0, name="phi", theme="light"):
     Example:
 
     >>> path = keras_valleys.trajectories.Trajectory([0, 1], [[np.pi / 4], [0.0]], [0.6, 0.5])
-    >>> figure = weight_by_step(path)
+    >>> figure = keras_valleys.plots.weight_by_step(path)
     >>> figure.axes[0].lines[0].get_ydata()
     array([45.,  0.])
     """

@@ -1,0 +1,179 @@
+"""The package as a user meets it: imports, layers, docstrings, the built wheel."""
+
+import ast
+import doctest
+import importlib
+import math
+import os
+import pathlib
+import pkgutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import keras_valleys
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = pathlib.Path(keras_valleys.__file__).parent
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages([str(PACKAGE)], prefix="keras_valleys.")
+)
+
+# What each public part may import of the package itself.
+ALLOWED = {
+    "datasets": set(),
+    "layers": set(),
+    "constraints": set(),
+    "losses": set(),
+    "metrics": set(),
+    "objectives": {"_weights"},
+    "trajectories": {"_archives"},
+    "surfaces": {"_archives"},
+    "valleys": {"trajectories"},
+    "events": set(),
+    "plots": {"trajectories", "surfaces", "valleys"},
+    "callbacks": {"_weights", "metrics", "trajectories", "surfaces", "plots", "events"},
+    "_weights": set(),
+    "_archives": set(),
+}
+
+
+def run(code, **environment):
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def imports_of(path):
+    """The parts of the package that a file imports, and the other packages."""
+    own, others = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            first, *rest = name.split(".")
+            if first == "keras_valleys":
+                own.add(rest[0] if rest else "")
+            else:
+                others.add(first)
+    return own, others
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_run_one_way(path):
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part == "__init__":
+        return
+    own, others = imports_of(path)
+    assert own - {part} <= ALLOWED[part]
+    assert "matplotlib" not in others or part == "plots"
+    assert "tensorboard" not in others or part == "events"
+    assert not others & {"tensorflow", "jax", "torch"} or part == "objectives"
+    source = path.read_text()
+    assert "keras.src" not in source and "pyplot" not in source.replace("without pyplot", "")
+    assert "print(" not in source
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_the_house_stays_small(path):
+    source = path.read_text()
+    assert len(source.splitlines()) <= 300
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert length <= 40, f"{node.name} has {length} lines"
+            arguments = [*node.args.args, *node.args.kwonlyargs]
+            count = len([a for a in arguments if a.arg not in ("self", "cls")])
+            assert count <= 6, f"{node.name} takes {count} arguments"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_example_runs(name):
+    module = importlib.import_module(name)
+    names = {
+        "keras": keras, "keras_valleys": keras_valleys, "np": np, "math": math, "os": os,
+        "tempfile": tempfile,
+    }  # fmt: skip
+    results = doctest.testmod(module, globs=names)
+    assert results.failed == 0
+
+
+def test_every_public_name_says_what_it_is():
+    for name in MODULES:
+        if any(part.startswith("_") for part in name.split(".")):
+            continue
+        module = importlib.import_module(name)
+        assert module.__doc__, name
+        for key, value in vars(module).items():
+            if key.startswith("_") or getattr(value, "__module__", None) != name:
+                continue
+            assert value.__doc__ and (">>>" in value.__doc__ or "Attributes:" in value.__doc__), key
+
+
+def test_importing_it_loads_no_other_backend_and_draws_nothing():
+    code = (
+        "import sys, keras; before = set(sys.modules); import keras_valleys as kv;"
+        "new = set(sys.modules) - before;"
+        "names = ('tensorflow', 'jax', 'torch', 'matplotlib', 'tensorboard', 'PIL');"
+        "print(sorted({n.split('.')[0] for n in new} & set(names)));"
+        "kv.callbacks, kv.events, kv.plots; print(kv.plots.curve.__name__, 'plots' in dir(kv))"
+    )
+    assert run(code).splitlines()[-2:] == ["[]", "curve True"]
+
+
+@pytest.mark.skipif(keras.config.backend() == "tensorflow", reason="TensorFlow is in use")
+def test_without_the_tensorflow_backend_tensorflow_is_never_loaded(tmp_path):
+    code = f"""
+import sys
+import keras, numpy as np, keras_valleys as kv
+(x, y), _ = kv.datasets.rosette(num_points=5)
+model = keras.Sequential([keras.Input((1,)), kv.layers.AngleFit()])
+model.compile("sgd", kv.losses.RootError())
+objective = kv.objectives.Objective(model, x, y)
+surface = kv.surfaces.evaluate(objective, coordinates=np.linspace(-1, 1, 9))
+board = kv.callbacks.SurfaceBoard({str(tmp_path / "run")!r}, surface)
+model.fit(x, y, verbose=0, callbacks=[board])
+print("tensorflow" in sys.modules)
+"""
+    assert run(code).splitlines()[-1] == "False"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        keras_valleys.nothing  # noqa: B018
+
+
+def test_every_keras_class_is_registered_under_the_package():
+    for name in ("AngleFit", "WrapAngle", "RootError", "StepLoss", "root_error"):
+        assert keras.saving.get_registered_object(f"keras_valleys>{name}").__name__ == name
+
+
+def test_the_built_wheel_holds_every_file(tmp_path):
+    """Of a copy: a build leaves its files beside the sources."""
+    if not (ROOT / "setup.cfg").exists():
+        pytest.skip("not in a checkout")
+    copied = tmp_path / "checkout"
+    copied.mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "keras_valleys"):
+        subprocess.run(["cp", "-r", str(ROOT / name), str(copied)], check=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path)]
+    subprocess.run([*command, str(copied)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("keras_valleys/")}
+    sources = (ROOT / "keras_valleys").rglob("*")
+    expected = {str(p.relative_to(ROOT)) for p in sources if p.is_file() and p.suffix != ".pyc"}
+    assert packed == expected
