@@ -35,8 +35,8 @@ class AngleFit(keras.layers.Layer):
 
     Example:
 
-    >>> layer = keras_valleys.layers.AngleFit(phi_initializer=math.pi / 4)
-    >>> round(float(layer(np.array([[2.0]]))[0, 0]), 4)
+    >>> model = keras.Sequential([keras_valleys.layers.AngleFit(phi_initializer=math.pi / 4)])
+    >>> round(float(model.predict(np.array([[2.0]]), verbose=0)[0, 0]), 4)
     2.0
 
     Source: H. F. Wittmann, "Loss surface with multiple valleys", 2019.

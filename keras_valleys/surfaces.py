@@ -153,10 +153,13 @@ def evaluate(objective, directions=None, *, coordinates, origin=None, labels=Non
 
 
 def _as_axes(coordinates):
-    axes = [coordinates] if np.ndim(coordinates[0]) == 0 else list(coordinates)
+    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
+    if axes and not np.iterable(axes[0]):
+        axes = [axes]  # one axis, given as it is
     axes = tuple(np.asarray(axis, "float64") for axis in axes)
-    for axis in axes:
-        if axis.ndim != 1 or not np.all(np.isfinite(axis)) or np.any(np.diff(axis) <= 0):
+    for axis in axes or [np.empty(0)]:
+        rising = axis.ndim == 1 and axis.size and np.all(np.diff(axis) > 0)
+        if not rising or not np.all(np.isfinite(axis)):
             raise ValueError(
                 "A surface expects `coordinates` to be one rising 1-D array of finite numbers per "
                 f"axis. Received: coordinates={coordinates!r}. Use numpy.linspace(start, stop, n)."

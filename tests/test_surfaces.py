@@ -72,6 +72,8 @@ def test_save_and_load(tmp_path):
     "options, message",
     [
         ({"coordinates": [0.0, 1.0]}, "expects `directions` unless the model has one weight per"),
+        ({"coordinates": []}, "one rising 1-D array of finite numbers"),
+        ({"coordinates": [[], [0.0, 1.0]]}, "one rising 1-D array of finite numbers"),
         ({"coordinates": [[0.0, 1.0], [1.0, 0.0]]}, "one rising 1-D array of finite numbers"),
         ({"coordinates": [[0.0, np.nan], [0.0, 1.0]]}, "one rising 1-D array of finite numbers"),
         (

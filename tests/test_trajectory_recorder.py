@@ -167,6 +167,15 @@ def test_after_an_exception_what_was_recorded_is_there(how):
     np.testing.assert_array_equal(path.weights[-1], weights_of(model))
 
 
+def test_after_an_exception_between_recorded_steps_the_count_goes_on():
+    recorder, model = TrajectoryRecorder(every=4), rosette_model()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, recorder, Stop(3, KeyboardInterrupt))
+    fit(model, recorder, epochs=1)
+    np.testing.assert_array_equal(recorder.trajectory.steps, [0, 4, 8])
+    np.testing.assert_array_equal(recorder.trajectory.weights[-1], weights_of(model))
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -59,6 +59,7 @@ class StepReader:
         self.sources = []  # where losses came from
         self._step = 0  # steps made before the present epoch
         self._ends = []  # one item per execution within it; workers may append in any order
+        self._stride = 1  # steps per execution
         self._due = 0
         self._open = {}  # last batch of an execution -> its row, until its logs are here
         self._latest = None  # the row whose tracker values after the step are to be read
@@ -70,7 +71,7 @@ class StepReader:
             self._finish_latest(self._read_tracker())
             self._settle(model)
             self._drop_unmade_step()
-            self._step += len(self._ends) * self._stride
+        self._step += len(self._ends) * self._stride
         self._ends = []
         self._open, self._variables = {}, None
         self._step_loss = None  # its key in the logs once it has proved right, "" if wrong
@@ -234,5 +235,5 @@ def _close(a, b, tolerance):
 
 
 def optimizer_of(model):
-    """The optimizer that moves the weights: the one inside a `LossScaleOptimizer`, or `None`."""
+    """The optimizer that moves the weights, the one inside a `LossScaleOptimizer`."""
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
