@@ -3,16 +3,15 @@
 import contextlib
 import io
 import os
-import socket
-import struct
 import threading
 import time
 import warnings
 import weakref
 
-import google_crc32c
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
+
+from keras_valleys._records import claim, frame
 
 
 class EventWriter:
@@ -55,7 +54,7 @@ class EventWriter:
         self._tags = {}  # tag: (plugin, last step)
         self._record, self._sent = b"", 0  # the last record, and how much of it is in the file
         try:
-            self.log_dir, self._file = _claim(self.log_dir)
+            self.log_dir, self._file = claim(self.log_dir)
         except OSError as error:
             self._warn("create", self.log_dir, error)
         else:
@@ -183,7 +182,7 @@ class EventWriter:
 
     def _append(self, event):
         """Write `event`; tell whether it is in the file, or will be as soon as the disk allows."""
-        record = _frame(event.SerializeToString())
+        record = frame(event.SerializeToString())
         try:
             self._send()
             self._record, self._sent = record, 0
@@ -221,46 +220,6 @@ def _absolute(log_dir):
     if not isinstance(log_dir, str | os.PathLike) or not str(log_dir) or "://" in str(log_dir):
         raise _error("a local path", f"log_dir={log_dir!r}", "Use a local folder, and copy it.")
     return os.path.abspath(log_dir)
-
-
-def _claim(log_dir):
-    """Make the first free folder of log_dir, log_dir-2, ..., and an open event file in it."""
-    folder, number = log_dir, 1
-    while True:
-        with contextlib.suppress(FileExistsError):
-            return folder, _create_event_file(folder)
-        number += 1
-        folder = f"{log_dir}-{number}"
-
-
-def _create_event_file(folder):
-    os.makedirs(folder, exist_ok=True)
-    _check_free(folder)
-    # Of all who found the folder free, one at a time makes the claim, and looks again.
-    claim = os.path.join(folder, ".event_writer")
-    open(claim, "xb").close()
-    try:
-        _check_free(folder, besides=claim)
-        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}"
-        return open(os.path.join(folder, name), "xb", buffering=0)
-    finally:
-        os.remove(claim)
-
-
-def _check_free(folder, besides=None):
-    with os.scandir(folder) as entries:
-        if any(entry.path != besides and not entry.is_dir() for entry in entries):
-            raise FileExistsError(folder)
-
-
-def _frame(data):
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
-
-
-def _masked_crc(data):
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def _tensor(dtype, *shape, **values):

@@ -35,11 +35,12 @@ ALLOWED = {
     "trajectories": {"_archives"},
     "surfaces": {"_archives"},
     "valleys": {"trajectories"},
-    "events": set(),
+    "events": {"_records"},
     "plots": {"trajectories", "surfaces", "valleys"},
     "callbacks": {"_weights", "metrics", "trajectories", "surfaces", "plots", "events"},
     "_weights": set(),
     "_archives": set(),
+    "_records": set(),
 }
 
 

@@ -1,0 +1,50 @@
+"""Event files: a folder of their own, and records in TensorFlow's TFRecord framing."""
+
+import contextlib
+import os
+import socket
+import struct
+import time
+
+import google_crc32c
+
+
+def claim(log_dir):
+    """Make the first free folder of log_dir, log_dir-2, ..., and an open event file in it."""
+    folder, number = log_dir, 1
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return folder, _create_event_file(folder)
+        number += 1
+        folder = f"{log_dir}-{number}"
+
+
+def _create_event_file(folder):
+    os.makedirs(folder, exist_ok=True)
+    _check_free(folder)
+    # Of all who found the folder free, one at a time makes the claim, and looks again.
+    mark = os.path.join(folder, ".event_writer")
+    open(mark, "xb").close()
+    try:
+        _check_free(folder, besides=mark)
+        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}"
+        return open(os.path.join(folder, name), "xb", buffering=0)
+    finally:
+        os.remove(mark)
+
+
+def _check_free(folder, besides=None):
+    with os.scandir(folder) as entries:
+        if any(entry.path != besides and not entry.is_dir() for entry in entries):
+            raise FileExistsError(folder)
+
+
+def frame(data):
+    """A record of an event file: length and bytes, each with its checksum."""
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+
+
+def _masked_crc(data):
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
