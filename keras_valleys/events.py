@@ -108,7 +108,9 @@ class EventWriter:
         from tensorboard.plugins.hparams import summary_v2  # takes 0.2 s
 
         try:
-            (value,) = summary_v2.hparams_pb(values).value
+            # By default TensorBoard merges runs of equal hyperparameters into one row.
+            name = "/".join(self.log_dir.split(os.sep)[-2:])
+            (value,) = summary_v2.hparams_pb(values, trial_id=name).value
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             expected = "a dictionary of names to booleans, numbers or strings"
             raise _error(expected, repr(values), "Use str for other values.") from error

@@ -44,7 +44,8 @@ class StepLoss(keras.metrics.Metric):
         self.value.assign(keras.ops.cast(loss, self.value.dtype))
 
     def result(self):
-        return keras.ops.convert_to_tensor(self.value)
+        # A copy: on torch the tensor would be the live variable, and logs are read late.
+        return keras.ops.copy(keras.ops.convert_to_tensor(self.value))
 
     def get_config(self):
         return {**super().get_config(), "loss": keras.losses.serialize(self.loss)}

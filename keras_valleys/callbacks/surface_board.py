@@ -13,16 +13,21 @@ from keras_valleys.events import EventWriter
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
+TAKEN = {"loss", "surface", "path", "report"}  # tags of the board that no axis can have
+
 
 class SurfaceBoard(keras.callbacks.Callback):
     """Writes the walk of an optimizer on its loss surface to TensorBoard, while `model.fit` runs.
 
     At every step the scalars `valley/loss` and `valley/phi`, the weight of a model with one weight;
     for a larger model one scalar per axis of the surface, named by its label, the coordinate of the
-    weights' projection. While fit runs, pictures of the surface with the path so far, evenly spaced
-    over the steps, under the tag `valley/surface`; at the end an animated picture of the whole path
-    (`valley/path`), the hyperparameters, and a report (`valley/report`). TensorBoard keeps ten
-    pictures of a tag, so up to ten are all shown, with no flag.
+    weights' projection. Angles are in radians here, in degrees in the pictures.
+
+    While fit runs, pictures of the surface with the path so far under the tag `valley/surface`,
+    evenly spaced over the steps, or at steps 0, 1, 2, 4, 8, ... where their number is not known
+    before; at the end an animated picture of the whole path (`valley/path`), the hyperparameters,
+    and a report (`valley/report`). TensorBoard keeps ten pictures of a tag, so up to ten are all
+    shown, with no flag.
 
     Each fit writes a folder of its own: `log_dir`, or `log_dir-2`, `log_dir-3`, ... where it is
     occupied; the attribute `log_dir` says which. It may stand beside
@@ -80,9 +85,11 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._writer = EventWriter(self._asked_log_dir)
         self.log_dir = self._writer.log_dir
         self._first_row = self._num_written = self._reader.num_settled
-        self._schedule = _Schedule(self.images, self._count_steps())
+        self._values = self._frames = self._schedule = None
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self._schedule is None:  # only now is it known at which epoch this fit begins
+            self._schedule = _Schedule(self.images, self._count_steps(epoch))
         self._reader.epoch_begin(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -109,13 +116,15 @@ class SurfaceBoard(keras.callbacks.Callback):
                 self._writer.image("valley/path", self._animation(), final.step)
             self._writer.text("valley/report", self._report(), final.step)
         self._writer.close()
+        self._writer = self._frames = None  # a board between two fits can be copied
 
     def _write_rows(self):
         rows = self._reader.rows
         while self._num_written < self._reader.num_settled:
             row = rows[self._num_written]
             if self._num_written == self._first_row:
-                self._writer.hparams(self._hyperparameters(row))
+                self._values = self._hyperparameters(row)
+                self._writer.hparams(self._values)
             self._num_written += 1
             self._write_scalars(row)
             done = row.step - rows[self._first_row].step
@@ -149,10 +158,10 @@ class SurfaceBoard(keras.callbacks.Callback):
         losses = np.array([np.nan if row.loss is None else row.loss for row in rows])
         return coordinates, losses, np.array([row.step for row in rows])
 
-    def _count_steps(self):
+    def _count_steps(self, first_epoch):
         """The number of steps that this fit will make at most, or `None`."""
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        return steps * epochs if steps and epochs else None
+        return steps * (epochs - first_epoch) if steps and epochs else None
 
     def _select(self, model):
         variables = list(model.trainable_variables)
@@ -168,12 +177,18 @@ class SurfaceBoard(keras.callbacks.Callback):
         else:
             labels = () if self.surface is None else self.surface.labels
             self._tags = [re.sub(r"[^\w.-]+", "_", label) for label in labels]
+            if len(set(self._tags) - TAKEN) < len(labels):
+                self._tags = [f"{tag}_{number}" for number, tag in enumerate(self._tags, 1)]
         return variables
 
     def _keep(self, vector):
         if vector.size == 1:
             return vector
-        return np.empty(0) if self.surface is None else project(vector, self.surface)
+        if self.surface is None:
+            return np.empty(0)
+        if not np.all(np.isfinite(vector)):
+            return np.full(len(self._tags), np.nan)
+        return project(vector, self.surface)
 
     def _hyperparameters(self, row):
         optimizer = optimizer_of(self.model)
@@ -191,17 +206,16 @@ class SurfaceBoard(keras.callbacks.Callback):
     def _report(self):
         rows = self._reader.rows[self._first_row :]
         final = self._reader.final
-        lines = ["| | |", "|---|---|"]
-        values = self._hyperparameters(rows[0] if rows else final)
-        lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
+        values = self._values or self._hyperparameters(final)
+        lines = [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
+        lines.insert(1, "|---|---|")
         lines.append(f"| steps | {final.step} |")
         lines += [f"| final {t} | {v:.6g} |" for t, v in zip(self._tags, final.vector, strict=True)]
-        known = [row for row in rows if row.loss is not None and math.isfinite(row.loss)]
-        if known:
-            best = min(known, key=lambda row: row.loss)
-            lines.append(f"| first loss | {known[0].loss:.6g} (step {known[0].step}) |")
-            lines.append(f"| best loss | {best.loss:.6g} (step {best.step}) |")
-            lines.append(f"| last loss | {known[-1].loss:.6g} (step {known[-1].step}) |")
+        known = [row for row in rows if row.loss is not None]
+        finite = [row for row in known if math.isfinite(row.loss)]
+        best = sorted(finite, key=lambda row: row.loss)
+        for name, found in (("first", known), ("best", best), ("last", known[::-1])):
+            lines += [f"| {name} loss | {r.loss:.6g} (step {r.step}) |" for r in found[:1]]
         lines.append(f"| losses are | {'; '.join(self._reader.sources)} |")
         return "\n".join(lines)
 
