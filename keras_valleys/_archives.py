@@ -11,6 +11,12 @@ import numpy as np
 def write_archive(path, kind, **fields):
     """Write `fields` (arrays, strings, tuples of strings) to `path`, or leave `path` as it was."""
     path = os.fspath(path)
+    objects = [name for name, value in fields.items() if np.asarray(value).dtype.hasobject]
+    if objects:
+        raise ValueError(
+            f"`{kind.capitalize()}.save` expects numbers and text. "
+            f"Received: other objects in {objects}. Convert them, or use an empty text for None."
+        )
     beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         with open(beside, "xb") as file:
@@ -35,10 +41,15 @@ def read_archive(path, kind, names):
         raise
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError,
-        NotImplementedError, zipfile.BadZipFile, zlib.error,
+        RuntimeError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
-        raise ValueError(
-            f"`{kind.capitalize()}.load` expects a file written by `{kind.capitalize()}.save`. "
-            f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({error}). "
-            "Save it again, or check the path."
-        ) from error
+        raise damaged(path, kind, error) from error
+
+
+def damaged(path, kind, error):
+    """The one error for a file that is not as `write_archive` left it."""
+    return ValueError(
+        f"`{kind.capitalize()}.load` expects a file written by `{kind.capitalize()}.save`. "
+        f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({error}). "
+        "Save it again, or check the path."
+    )

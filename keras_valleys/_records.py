@@ -9,6 +9,16 @@ import time
 import google_crc32c
 
 
+def local_path(log_dir):
+    """The absolute path of a log directory."""
+    if not isinstance(log_dir, str | os.PathLike) or not str(log_dir) or "://" in str(log_dir):
+        raise ValueError(
+            "`EventWriter` and `SurfaceBoard` expect a local path. "
+            f"Received: log_dir={log_dir!r}. Use a local folder, and copy it."
+        )
+    return os.path.abspath(log_dir)
+
+
 def claim(log_dir):
     """Make the first free folder of log_dir, log_dir-2, ..., and an open event file in it."""
     folder, number = log_dir, 1

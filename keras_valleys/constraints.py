@@ -29,6 +29,8 @@ class WrapAngle(keras.constraints.Constraint):
 
     def __call__(self, w):
         w = ops.convert_to_tensor(w)
+        if not keras.backend.is_float_dtype(w.dtype):
+            w = ops.cast(w, keras.config.floatx())
         lower, upper = _bounds(keras.backend.standardize_dtype(w.dtype))
         inside = ops.logical_and(w >= lower, w <= upper)
         turns = ops.floor(w / np.pi + 0.5)

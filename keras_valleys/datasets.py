@@ -112,7 +112,7 @@ def repeat(x, y, num_steps, batch_size=None, seed=0):
         seed: Seed of the orders.
 
     Returns:
-        `x, y` with `num_steps * batch_size` rows.
+        `x, y` with `num_steps * batch_size` rows, all in memory.
 
     Raises:
         ValueError: An argument is outside its range.
@@ -123,6 +123,7 @@ def repeat(x, y, num_steps, batch_size=None, seed=0):
     >>> keras_valleys.datasets.repeat(x, y, num_steps=100)[0].shape
     (67000, 1)
     """
+    x, y = np.asarray(x), np.asarray(y)
     rows = len(x)
     batch_size = rows if batch_size is None else batch_size
     _check_count("repeat", "num_steps", num_steps)
@@ -134,13 +135,12 @@ def repeat(x, y, num_steps, batch_size=None, seed=0):
             f"Use batch_size={rows} for steps over all rows."
         )
     if batch_size == rows:
-        order = np.tile(np.arange(rows), num_steps)
-    else:
-        random = np.random.default_rng(seed)
-        per_pass = rows // batch_size
-        passes = [random.permutation(rows) for _ in range(-(-num_steps // per_pass))]
-        order = np.concatenate([one[: per_pass * batch_size] for one in passes])
-        order = order[: num_steps * batch_size]
+        return tuple(np.tile(a, (num_steps, *[1] * (a.ndim - 1))) for a in (x, y))
+    random = np.random.default_rng(seed)
+    per_pass = rows // batch_size
+    passes = [random.permutation(rows) for _ in range(-(-num_steps // per_pass))]
+    order = np.concatenate([one[: per_pass * batch_size] for one in passes])
+    order = order[: num_steps * batch_size]
     return x[order], y[order]
 
 

@@ -11,7 +11,7 @@ import weakref
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
-from keras_valleys._records import claim, frame
+from keras_valleys._records import claim, frame, local_path
 
 
 class EventWriter:
@@ -49,7 +49,7 @@ class EventWriter:
     """
 
     def __init__(self, log_dir):
-        self.log_dir, self.path = _absolute(log_dir), None
+        self.log_dir, self.path = local_path(log_dir), None
         self._file, self._lock, self._warned = None, threading.RLock(), False
         self._tags = {}  # tag: (plugin, last step)
         self._record, self._sent = b"", 0  # the last record, and how much of it is in the file
@@ -216,12 +216,6 @@ class EventWriter:
 
 def _error(expected, received, remedy):
     return ValueError(f"`EventWriter` expects {expected}. Received: {received}. {remedy}")
-
-
-def _absolute(log_dir):
-    if not isinstance(log_dir, str | os.PathLike) or not str(log_dir) or "://" in str(log_dir):
-        raise _error("a local path", f"log_dir={log_dir!r}", "Use a local folder, and copy it.")
-    return os.path.abspath(log_dir)
 
 
 def _tensor(dtype, *shape, **values):

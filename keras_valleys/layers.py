@@ -5,6 +5,7 @@ import numbers
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -46,6 +47,9 @@ class AngleFit(keras.layers.Layer):
         self, phi_initializer=math.pi / 4, phi_regularizer=None, phi_constraint=None, **kwargs
     ):
         super().__init__(**kwargs)
+        self.supports_masking = True
+        if isinstance(phi_initializer, np.ndarray) and phi_initializer.ndim == 0:
+            phi_initializer = phi_initializer.item()
         if isinstance(phi_initializer, numbers.Real):
             if not math.isfinite(phi_initializer):
                 raise ValueError(

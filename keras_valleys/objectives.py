@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import operator
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ class Objective:
 
     `objective(points)` is what `model.evaluate(x, y)` would return as the loss after the trainable
     weights had been set to each point: layers run in inference mode, losses include regularizers
-    and sample weights, and all rows count as one batch. The model itself is never changed. All
+    and sample weights, and all rows count as one batch. No variable of the model is changed. All
     points run in one compiled call.
 
     The flat weight vector has size P and holds `model.trainable_variables` one after the other,
@@ -52,6 +53,7 @@ class Objective:
         _check_model(model)
         self._model = model
         self._data = _as_tensors(x, y, sample_weight)
+        self._loss_given = model.loss
         self._variables = list(model.trainable_variables)
         self.names = [variable.path for variable in self._variables]
         self.shapes = [tuple(variable.shape) for variable in self._variables]
@@ -63,6 +65,11 @@ class Objective:
         self._dtype = "float64" if "float64" in kinds else "float32"
         takes_training = "training" in inspect.signature(model.compute_loss).parameters
         self._loss_options = {"training": False} if takes_training else {}
+        # Once before compiling: Keras makes variables of its own at the first loss, and a bad
+        # model or bad data are told here.
+        self._loss(ops.convert_to_tensor(self.point().astype(self._dtype)), [], [], self._data)
+        own = {id(variable) for variable in self._variables}
+        self._held = [variable for variable in model.variables if id(variable) not in own]
         self._at_points = _compiled(self._map_points)
         self._along = _compiled(self._map_coefficients)
 
@@ -116,32 +123,43 @@ class Objective:
     def _run(self, function, rows, *plane):
         if not len(rows):
             return np.empty(0, self._dtype)
+        variables = self._model.trainable_variables
+        same = len(variables) == len(self._variables) and all(
+            map(operator.is_, variables, self._variables)
+        )
+        if not same or self._model.loss is not self._loss_given:
+            raise ValueError(
+                "`Objective` expects the loss and the trainable weights that its model had when it "
+                "was made. Received: a model compiled anew, or frozen in part. "
+                "Make a new Objective."
+            )
         # Passed in at each call: a compiled function must not keep old statistics or data.
-        held = [ops.convert_to_tensor(v) for v in self._model.non_trainable_variables]
+        held = [ops.convert_to_tensor(variable) for variable in self._held]
         losses = function(ops.convert_to_tensor(rows), plane, held, self._data)
         return np.array(to_numpy(losses))
 
     def _map_points(self, rows, plane, held, data):
-        return ops.map(lambda row: self._loss(row, held, data), rows)
+        return ops.map(lambda row: self._loss(row, self._held, held, data), rows)
 
     def _map_coefficients(self, rows, plane, held, data):
         directions, origin = plane
 
         def loss(row):
-            return self._loss(origin + ops.matmul(row, directions), held, data)
+            return self._loss(origin + ops.matmul(row, directions), self._held, held, data)
 
         return ops.map(loss, rows)
 
-    def _loss(self, point, held, data):
+    def _loss(self, point, variables, values, data):
+        """The loss at a point, with other variables held at some values."""
         x, y, sample_weight = data
-        mapping = list(zip(self._model.non_trainable_variables, held, strict=True))
+        mapping = list(zip(variables, values, strict=True))
         for variable, part, shape in zip(self._variables, self.slices, self.shapes, strict=True):
             value = ops.reshape(point[part], shape)
             mapping.append((variable, ops.cast(value, variable.dtype)))
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
             y_pred = self._model(x, training=False)
             loss = self._model.compute_loss(x, y, y_pred, sample_weight, **self._loss_options)
-        return ops.cast(loss, self._dtype)
+        return ops.cast(ops.mean(loss), self._dtype)  # `evaluate` averages what is not reduced
 
 
 def _compiled(function):

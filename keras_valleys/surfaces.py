@@ -1,10 +1,11 @@
 """The loss, sampled on a line or a plane in weight space."""
 
 import dataclasses
+import reprlib
 
 import numpy as np
 
-from keras_valleys._archives import read_archive, write_archive
+from keras_valleys._archives import damaged, read_archive, write_archive
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,22 +44,26 @@ class Surface:
 
     def __post_init__(self):
         axes = _as_axes(self.coordinates)
-        losses, directions, origin = map(np.asarray, (self.losses, self.directions, self.origin))
-        labels = tuple(self.labels) or tuple(f"direction {k + 1}" for k in range(len(axes)))
+        losses, directions, origin = map(np.array, (self.losses, self.directions, self.origin))
+        labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
+        labels = labels or tuple(f"direction {k + 1}" for k in range(len(axes)))
         if (
-            losses.shape != tuple(map(len, axes))
+            len(axes) not in (1, 2)
+            or losses.shape != tuple(map(len, axes))
             or directions.shape != (len(axes), origin.size)
             or origin.ndim != 1
             or len(labels) != len(axes)
         ):
             raise ValueError(
-                "`Surface` expects K axes: losses (n_1, ..., n_K), K coordinate arrays, "
+                "`Surface` expects K axes, 1 or 2: losses (n_1, ..., n_K), K coordinate arrays, "
                 "directions (K, P), origin (P,), K labels. "
                 f"Received: losses {losses.shape}, coordinates {[len(axis) for axis in axes]}, "
                 f"directions {directions.shape}, origin {origin.shape}, labels {labels}. "
                 "Make the shapes agree."
             )
         fields = dict(losses=losses, coordinates=axes, directions=directions, origin=origin)
+        for array in (losses, directions, origin, *axes):
+            array.setflags(write=False)  # a copy of what was given, and it stays as it is
         for name, value in {**fields, "labels": labels}.items():
             object.__setattr__(self, name, value)
 
@@ -96,7 +101,10 @@ class Surface:
         fields["coordinates"] = list(read_archive(path, "surface", axes).values())
         fields["labels"] = tuple(map(str, fields["labels"]))
         fields["loss_name"] = str(fields["loss_name"])
-        return cls(**fields)
+        try:
+            return cls(**fields)
+        except ValueError as error:
+            raise damaged(path, "surface", error) from error
 
 
 def evaluate(objective, directions=None, *, coordinates, origin=None, labels=None):
@@ -156,13 +164,14 @@ def _as_axes(coordinates):
     axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
     if axes and not np.iterable(axes[0]):
         axes = [axes]  # one axis, given as it is
-    axes = tuple(np.asarray(axis, "float64") for axis in axes)
+    axes = tuple(np.array(axis, "float64") for axis in axes)
     for axis in axes or [np.empty(0)]:
         rising = axis.ndim == 1 and axis.size and np.all(np.diff(axis) > 0)
         if not rising or not np.all(np.isfinite(axis)):
             raise ValueError(
                 "A surface expects `coordinates` to be one rising 1-D array of finite numbers per "
-                f"axis. Received: coordinates={coordinates!r}. Use numpy.linspace(start, stop, n)."
+                f"axis. Received: coordinates={reprlib.repr(coordinates)}. "
+                "Use numpy.linspace(start, stop, n)."
             )
     return axes
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_valleys._archives import read_archive, write_archive
+from keras_valleys._archives import damaged, read_archive, write_archive
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,7 +39,17 @@ class Trajectory:
     loss_source: str = ""
 
     def __post_init__(self):
-        steps, weights, losses = map(np.asarray, (self.steps, self.weights, self.losses))
+        steps, weights, losses = map(np.array, (self.steps, self.weights, self.losses))
+        if not len(steps):
+            steps = steps.astype("int64")
+        if steps.dtype.kind not in "iu" or any(
+            a.dtype.kind not in "iuf" for a in (weights, losses)
+        ):
+            raise ValueError(
+                "`Trajectory` expects `steps` to be integers, `weights` and `losses` real numbers. "
+                f"Received: dtypes {steps.dtype}, {weights.dtype}, {losses.dtype}. Convert them."
+            )
+        steps = steps.astype("int64")
         if weights.ndim != 2 or steps.shape != weights.shape[:1] or losses.shape != steps.shape:
             raise ValueError(
                 "`Trajectory` expects `steps` (T+1,), `weights` (T+1, P) and `losses` (T+1,). "
@@ -52,6 +62,7 @@ class Trajectory:
                 f"Received: steps={steps}. Sort the rows by step, one row per step."
             )
         for name, value in (("steps", steps), ("weights", weights), ("losses", losses)):
+            value.setflags(write=False)  # a copy of what was given, and it stays as it is
             object.__setattr__(self, name, value)
 
     def __len__(self):
@@ -85,7 +96,10 @@ class Trajectory:
         fields = read_archive(path, "trajectory", [field.name for field in dataclasses.fields(cls)])
         for name in ("label", "loss_source"):
             fields[name] = str(fields[name])
-        return cls(**fields)
+        try:
+            return cls(**fields)
+        except ValueError as error:
+            raise damaged(path, "trajectory", error) from error
 
 
 def project(weights, surface):

@@ -57,6 +57,11 @@ def find_valleys(surface, persistence=None):
             "`find_valleys` expects a 1-D surface. "
             f"Received: losses of shape {surface.losses.shape}. Evaluate it along one direction."
         )
+    if persistence is not None and not persistence >= 0:
+        raise ValueError(
+            "`find_valleys` expects `persistence` to be >= 0. "
+            f"Received: persistence={persistence!r}. Use persistence=None for rounding noise only."
+        )
     (x,) = surface.coordinates
     losses = np.where(np.isfinite(surface.losses), surface.losses, np.inf)
     floors = _floors(losses)
@@ -154,7 +159,8 @@ def basin_of(coordinate, valleys, period=None):
         period: Period of the coordinate; `None` for none.
 
     Returns:
-        A `Valley`, or `None` outside the surface and for a coordinate that is not finite.
+        A `Valley`, or `None` outside the surface, for a coordinate that is not finite, and with a
+        period for one so far off that its place within the period is lost in float32.
 
     Example:
 
@@ -165,6 +171,9 @@ def basin_of(coordinate, valleys, period=None):
     1.0
     """
     if period is not None and valleys:
+        # Where float32 cannot tell a thousandth of a period, the position within it means nothing.
+        if np.spacing(np.float32(abs(coordinate))) > period / 1000:
+            return None
         start = min(valley.ridges[0] for valley in valleys)
         coordinate = start + (coordinate - start) % period
     for valley in valleys:

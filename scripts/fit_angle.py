@@ -51,10 +51,10 @@ def main():
         steps = kv.datasets.repeat(*train, options.steps, options.batch_size, options.seed)
         model = angle_run.angle_model(options, options.root)
         options.log_dir.mkdir(parents=True, exist_ok=True)
-    except (OSError, TypeError, ValueError) as error:
+    except (MemoryError, OSError, ValueError) as error:
         parser.error(error)
     surface = angle_run.surface_over_phi(model, *train)
-    name = f"{options.optimizer}-{options.learning_rate:g}-from-{options.phi:g}"
+    name = f"{options.optimizer.lower()}-{options.learning_rate:g}-from-{options.phi:g}"
     recorder = kv.callbacks.TrajectoryRecorder()
     board = kv.callbacks.SurfaceBoard(options.log_dir / name, surface)
     batch_size = options.batch_size or len(train[0])

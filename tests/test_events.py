@@ -543,7 +543,9 @@ def test_neither_tensorflow_nor_matplotlib_is_imported(tmp_path):
 
 @pytest.mark.parametrize("log_dir", [None, 3, "", b"logs", "gs://bucket/logs"])
 def test_a_log_dir_that_is_no_local_path_is_refused(log_dir):
-    with pytest.raises(ValueError, match="`EventWriter` expects a local path. Received: log_dir="):
+    with pytest.raises(
+        ValueError, match="`EventWriter` and `SurfaceBoard` expect a local path. Received: log_dir="
+    ):
         EventWriter(log_dir)
 
 

@@ -123,6 +123,40 @@ def test_along_is_the_same_points_and_sees_new_weights():
     )
 
 
+def test_a_fresh_model_with_several_outputs_stays_readable():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)])
+    model.compile("sgd", ["mean_squared_error", "mean_absolute_error"])
+    x, y = np.ones((6, 4), "float32"), np.ones((6, 1), "float32")
+    objective = Objective(model, x, [y, y])
+    loss = float(objective(objective.point()))
+    assert all(float(keras.ops.convert_to_numpy(v.value)) == 0 for v in model.metrics_variables)
+    assert loss == pytest.approx(
+        float(references.evaluate_at(model, objective.point(), x, [y, y])), rel=1e-5
+    )
+
+
+def test_a_loss_that_is_not_reduced_is_averaged_as_evaluate_does():
+    x, y = np.arange(5.0)[:, None], np.ones((5, 1))
+    model = dense_model(loss=keras.losses.MeanSquaredError(reduction=None))
+    objective = Objective(model, x, y)
+    expected = references.evaluate_at(model, objective.point(), x, y)
+    assert float(objective(objective.point())) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("change", ["compile", "freeze"])
+def test_a_model_that_has_become_another_is_refused(change):
+    model = mlp()
+    objective = Objective(model, *some_data())
+    objective(objective.point())
+    if change == "compile":
+        model.compile("sgd", "mean_squared_error")
+    else:
+        model.layers[0].trainable = False  # which also drops its regularizer from the loss
+    with pytest.raises(ValueError, match="Make a new Objective"):
+        objective(objective.point())
+
+
 def test_no_points_are_no_losses():
     objective = Objective(rosette_model(), *rosette()[0])
     assert objective(np.empty((0, 1))).shape == (0,)

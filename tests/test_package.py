@@ -37,7 +37,7 @@ ALLOWED = {
     "valleys": {"trajectories"},
     "events": {"_records"},
     "plots": {"trajectories", "surfaces", "valleys"},
-    "callbacks": {"_weights", "metrics", "trajectories", "surfaces", "plots", "events"},
+    "callbacks": {"_weights", "_records", "metrics", "trajectories", "surfaces", "plots", "events"},
     "_weights": set(),
     "_archives": set(),
     "_records": set(),

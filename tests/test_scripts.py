@@ -63,20 +63,20 @@ def test_it_writes_the_run(published):
 def test_a_second_run_with_options_takes_a_new_folder(published):
     cwd, _ = published
     before = {p: p.stat().st_mtime_ns for p in (cwd / "logs").rglob("*") if p.is_file()}
-    (cwd / "logs" / "ADAM-0.1-from--80").mkdir()
-    (cwd / "logs" / "ADAM-0.1-from--80" / "mine.txt").write_text("mine")
+    (cwd / "logs" / "adam-0.1-from--80").mkdir()
+    (cwd / "logs" / "adam-0.1-from--80" / "mine.txt").write_text("mine")
     done = fit_angle(
         "--optimizer", "ADAM", "--learning-rate", "0.1", "--phi", "-80", "--steps", "12",
         "--root", "2", "--num-lines", "4", "--noise", "0.05", "--seed", "3", "--batch-size", "64",
         cwd=cwd,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    folder = cwd / "logs" / "ADAM-0.1-from--80-2"
+    folder = cwd / "logs" / "adam-0.1-from--80-2"
     path = kv.trajectories.Trajectory.load(folder / "trajectory.npz")
     assert len(path) == 13 and path.label == "Adam"
     assert float(path.weights[0, 0]) == pytest.approx(np.deg2rad(-80))
     assert all(p.stat().st_mtime_ns == time for p, time in before.items())
-    assert os.listdir(cwd / "logs" / "ADAM-0.1-from--80") == ["mine.txt"]
+    assert os.listdir(cwd / "logs" / "adam-0.1-from--80") == ["mine.txt"]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_a_second_run_with_options_takes_a_new_folder(published):
         ("--unknown 1", "unrecognized arguments"),
         ("--steps 0", "`num_steps` to be an integer >= 1"),
         ("--batch-size 671", "`batch_size` of at most that"),
+        ("--steps 100000000000", "llocate"),
         ("--root 0.5", "`root` to be a finite number >= 1"),
         ("--optimizer multioptimizer", "--optimizer must be one of adadelta, "),
         ("--log-dir file/logs", "file"),

@@ -105,6 +105,16 @@ def test_bad_input_is_refused(options, message):
         evaluate(objective, **options)
 
 
+def test_it_keeps_copies_that_nobody_can_change():
+    losses, x = np.ones(3), np.arange(3.0)
+    surface = Surface(losses, x, [[1.0]], [0.0], "phi")
+    losses[0], x[0] = 5, 7
+    assert surface.losses[0] == 1 and surface.coordinates[0][0] == 0
+    assert surface.labels == ("phi",)
+    with pytest.raises(ValueError, match="read-only"):
+        surface.losses[0] = 5
+
+
 def test_fields_that_do_not_belong_together_are_refused():
     with pytest.raises(ValueError, match="Make the shapes agree"):
         Surface(np.zeros((2, 3)), [[0, 1, 2], [0, 1]], np.eye(2), np.zeros(2))

@@ -61,6 +61,21 @@ def test_a_foreign_npz_and_another_kind_are_refused(tmp_path):
         Trajectory.load(tmp_path / "none.npz")
 
 
+def test_it_keeps_copies_that_nobody_can_change():
+    weights = np.ones((3, 1))
+    path = Trajectory(range(3), weights, np.ones(3))
+    weights[0] = 9
+    assert path.weights[0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        path.weights[0] = 5
+
+
+def test_what_is_not_numbers_or_text_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="expects numbers and text.*'label'"):
+        Trajectory([0], [[1.0]], [0.0], label=None).save(tmp_path / "trajectory.npz")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "trajectory.npz"
     some_trajectory().save(path)
@@ -82,6 +97,9 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         ([0, 1], [[1.0]], [0.0, 0.0], "`steps` \\(T\\+1,\\), `weights` \\(T\\+1, P\\)"),
         ([0], [1.0], [0.0], "`steps` \\(T\\+1,\\), `weights` \\(T\\+1, P\\)"),
         ([0], [[1.0]], [0.0, 1.0], "`steps` \\(T\\+1,\\), `weights` \\(T\\+1, P\\)"),
+        (np.array([2, 1], "uint64"), [[1.0], [2.0]], [0.0, 1.0], "expects `steps` to rise"),
+        ([0.5, 1.5], [[1.0], [2.0]], [0.0, 1.0], "`steps` to be integers"),
+        ([0, 1], [["a"], ["b"]], [0.0, 1.0], "`weights` and `losses` real numbers"),
         ([0, 0], [[1.0], [2.0]], [0.0, 1.0], "expects `steps` to rise"),
     ],
 )

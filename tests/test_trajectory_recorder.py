@@ -1,4 +1,5 @@
 import copy
+import pickle
 import warnings
 
 import keras
@@ -253,16 +254,27 @@ def test_sample_weights_count():
 class Evaluates(keras.callbacks.Callback):
     """What users do, although it disturbs Keras' running mean."""
 
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
     def on_train_batch_end(self, batch, logs=None):
-        if batch == 1:
+        if batch in self.batches:
             self.model.evaluate(*some_data(), verbose=0)
+
+
+def test_step_loss_is_exact_although_the_model_is_evaluated_at_every_step():
+    reference, recorder = TrajectoryRecorder(), TrajectoryRecorder()
+    fit(rosette_model(), reference)
+    fit(rosette_model(), recorder, Evaluates(range(5)))
+    np.testing.assert_array_equal(recorder.trajectory.losses, reference.trajectory.losses)
 
 
 def test_a_disturbed_running_mean_gives_no_wrong_loss():
     reference = TrajectoryRecorder()
     fit(rosette_model(step_loss=False), reference, epochs=1)
     recorder = TrajectoryRecorder()
-    fit(rosette_model(step_loss=False), recorder, Evaluates(), epochs=1)
+    fit(rosette_model(step_loss=False), recorder, Evaluates([1]), epochs=1)
     known = np.isfinite(recorder.trajectory.losses)
     assert not known[1] and known[0] and known[3]
     np.testing.assert_allclose(
@@ -288,10 +300,27 @@ def test_a_model_without_weights_before_its_first_step():
     assert len(x) == len(y)
 
 
-def test_a_recorder_belongs_to_one_size_of_model():
+@pytest.mark.parametrize("weights", [["kernel", "nope"], [], "nope"])
+def test_names_that_select_nothing_are_refused_before_the_first_step(weights):
+    with pytest.raises(ValueError, match="to name trainable variables .* Choose from"):
+        fit(dense_model(), TrajectoryRecorder(weights=weights))
+    recorder = TrajectoryRecorder(weights="kernel")
+    fit(dense_model(), recorder)
+    assert recorder.trajectory.weights.shape == (11, 1)
+
+
+def test_it_can_be_pickled():
+    recorder = pickle.loads(pickle.dumps(TrajectoryRecorder(every=2)))
+    fit(rosette_model(), recorder)
+    assert len(recorder.trajectory) == 6
+
+
+def test_a_recorder_belongs_to_one_model_and_one_set_of_weights():
     recorder = TrajectoryRecorder()
     fit(rosette_model(), recorder)
-    with pytest.raises(ValueError, match="one model for its whole life"):
+    with pytest.raises(ValueError, match="expects the same weights in each fit"):
+        fit(rosette_model(), recorder)
+    with pytest.raises(ValueError, match="expects the same weights in each fit"):
         fit(dense_model(), recorder)
 
 

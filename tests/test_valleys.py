@@ -116,6 +116,7 @@ def test_basins_and_derailments_with_a_period():
     assert basin_of(1.4, valleys).position == 1 and basin_of(3.9, valleys).position == 3
     assert basin_of(7.0, valleys) is None and basin_of(np.nan, valleys) is None
     assert basin_of(7.0, valleys, period=6).position == 1
+    assert basin_of(1e30, valleys, period=6) is None
     weights = [[1.0], [1.5], [2.5], [9.5], [20.0], [5.0]]
     path = kv.trajectories.Trajectory([0, 1, 2, 3, 4, 5], weights, np.zeros(6))
     assert [(d.step, d.before.position, d.after.position) for d in derailments(path, surface)] == [

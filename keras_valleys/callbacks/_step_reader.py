@@ -25,7 +25,7 @@ EXACT = "exact, from StepLoss"
 UNDONE = "the epoch's running mean undone, in float32"
 LOGGED = "as train_step logged it"
 UNSEEN = "not seen: with steps_per_execution > 1 Keras shows only the last loss of several"
-MISSING = "not logged"
+MISSING = "not known: not logged, or the loss was reset within the epoch"
 
 
 @dataclasses.dataclass
@@ -49,7 +49,7 @@ class StepReader:
         transform: Function from their flat vector to what a row keeps of it.
     """
 
-    def __init__(self, every, select, transform=lambda vector: vector):
+    def __init__(self, every, select, transform=np.asarray):
         self.every = every
         self.select = select
         self.transform = transform
@@ -64,6 +64,7 @@ class StepReader:
         self._open = {}  # last batch of an execution -> its row, until its logs are here
         self._latest = None  # the row whose tracker values after the step are to be read
         self._variables = None
+        self._known = None  # the variables of the first fit
 
     def train_begin(self, model):
         """Meet the model of a new fit."""
@@ -151,6 +152,15 @@ class StepReader:
         if not model.built or not model.trainable_variables:
             return False
         self._variables = self.select(model)
+        known = self._known = self._known or self._variables
+        if len(known) != len(self._variables) or any(
+            a is not b for a, b in zip(known, self._variables, strict=True)
+        ):
+            raise ValueError(
+                "A recording callback expects the same weights in each fit. Received: other "
+                f"variables than in the fit before, {[v.path for v in self._variables][:4]}. "
+                "Make a new callback for each model and for each set of trainable weights."
+            )
         trackers = [metric for metric in model.metrics if metric.name == "loss"]
         self._tracker = trackers[0] if trackers and hasattr(trackers[0], "count") else None
         return True
@@ -215,7 +225,9 @@ def _undo_mean(row):
         return None
     (total_before, count_before), (total, count) = row.before, row.after
     if count <= count_before or not _close(total / count, row.logs["loss"], 1e-4):
-        return None  # not used by this train_step, or disturbed by a `model.evaluate` in between
+        # Not used by this train_step, or disturbed by a `model.evaluate` in between; but the mean
+        # of an epoch's first step is its loss.
+        return float(row.logs["loss"]) if count_before == 0 and count > 0 else None
     return (total - total_before) / (count - count_before)
 
 
@@ -235,5 +247,10 @@ def _close(a, b, tolerance):
 
 
 def optimizer_of(model):
-    """The optimizer that moves the weights, the one inside a `LossScaleOptimizer`."""
+    """The optimizer that moves the weights: the one inside a `LossScaleOptimizer`, or `None`."""
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def optimizer_name(model):
+    """The class name of the optimizer, as a label."""
+    return "" if model.optimizer is None else type(optimizer_of(model)).__name__

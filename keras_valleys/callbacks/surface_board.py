@@ -2,13 +2,13 @@
 
 import math
 import numbers
-import os
 import re
 
 import keras
 import numpy as np
 
-from keras_valleys.callbacks._step_reader import StepReader, optimizer_of
+from keras_valleys._records import local_path
+from keras_valleys.callbacks._step_reader import StepReader, optimizer_name, optimizer_of
 from keras_valleys.events import EventWriter
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
@@ -70,7 +70,7 @@ class SurfaceBoard(keras.callbacks.Callback):
                 "`SurfaceBoard` expects `surface` to be a `keras_valleys.surfaces.Surface`. "
                 f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
             )
-        self.log_dir = os.fspath(log_dir)
+        self.log_dir = local_path(log_dir)
         self.surface = surface
         self.images = images
         self._asked_log_dir = self.log_dir
@@ -141,7 +141,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         if self._frames is None:
             from keras_valleys import plots  # matplotlib only where it draws
 
-            color = plots.optimizer_color(type(optimizer_of(self.model)).__name__)
+            color = plots.optimizer_color(optimizer_name(self.model))
             self._frames = plots.SurfaceFrames(self.surface, color=color)
         path, losses, steps = self._path(row.step)
         self._writer.image("valley/surface", self._frames.png(path, losses, steps[-1]), row.step)
@@ -192,10 +192,10 @@ class SurfaceBoard(keras.callbacks.Callback):
 
     def _hyperparameters(self, row):
         optimizer = optimizer_of(self.model)
-        rate = optimizer.get_config().get("learning_rate")
+        rate = None if optimizer is None else optimizer.get_config().get("learning_rate")
         if isinstance(rate, dict):  # a LearningRateSchedule
             rate = rate.get("class_name", "schedule")
-        values = {"optimizer": type(optimizer).__name__}
+        values = {"optimizer": optimizer_name(self.model)}
         if rate is not None:
             values["learning_rate"] = rate if isinstance(rate, str) else float(f"{rate:.7g}")
         starts = {

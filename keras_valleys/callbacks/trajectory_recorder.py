@@ -1,12 +1,11 @@
 """A callback that records the walk of an optimizer through weight space."""
 
-import math
 import numbers
 
 import keras
 import numpy as np
 
-from keras_valleys.callbacks._step_reader import StepReader, optimizer_of
+from keras_valleys.callbacks._step_reader import StepReader, optimizer_name
 from keras_valleys.trajectories import Trajectory
 
 
@@ -35,7 +34,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
 
     Raises:
         ValueError: At once for an impossible argument, at the start of fit for names that select
-            nothing and for a model of another size than the one recorded so far.
+            nothing and for other weights than those recorded so far.
 
     Example:
 
@@ -76,7 +75,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         model = self.model
-        self._optimizer_name = type(optimizer_of(model)).__name__
+        self._optimizer_name = optimizer_name(model)
         self._reader.train_begin(model)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -99,23 +98,17 @@ class TrajectoryRecorder(keras.callbacks.Callback):
 
     def _select(self, model):
         variables = list(model.trainable_variables)
-        if self.weights is not None:
-            variables = [v for v in variables if any(_matches(w, v) for w in self.weights)]
-        size = sum(math.prod(v.shape) for v in variables)
-        rows = self._reader.rows
-        if not variables:
+        if self.weights is None:
+            return variables
+        wanted = [self.weights] if isinstance(self.weights, str) else list(self.weights)
+        missing = [w for w in wanted if not any(_matches(w, v) for v in variables)]
+        if missing or not wanted:
             raise ValueError(
                 "`TrajectoryRecorder` expects `weights` to name trainable variables of the model. "
-                f"Received: weights={self.weights!r}, which selects none. "
-                f"Choose from {[v.path for v in model.trainable_variables]}."
+                f"Received: weights={self.weights!r}, of which {missing!r} select none. "
+                f"Choose from {[v.path for v in variables]}."
             )
-        if rows and rows[0].vector.size != size:
-            raise ValueError(
-                "`TrajectoryRecorder` expects one model for its whole life. Received: a model with "
-                f"{size} weights, after one with {rows[0].vector.size}. "
-                "Make a new recorder for each model."
-            )
-        return variables
+        return [v for v in variables if any(_matches(w, v) for w in wanted)]
 
 
 def _matches(wanted, variable):

@@ -94,6 +94,9 @@ def wrap(coordinates, surface):
             away = (points[:, k] < start - slack) | (points[:, k] > stop + slack)
             turns[:, k] = np.where(away, np.floor((points[:, k] - start) / np.pi), 0)
             points[:, k] -= turns[:, k] * np.pi
+            # So far off that float32 has lost the place within a half turn: nowhere.
+            lost = np.spacing(np.abs(coordinates[:, k]).astype("float32")) > np.pi / 1000
+            points[lost, k] = np.nan
         inside = (points[:, k] >= start - slack) & (points[:, k] <= stop + slack)
         points[:, k] = np.where(inside, points[:, k], np.nan)
     return points, turns

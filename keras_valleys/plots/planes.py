@@ -78,6 +78,7 @@ def _draw_path(axes, path, surface, style, look):
     casing = [Stroke(linewidth=3.6, foreground=look.background), Normal()]
     line = dict(color=color, linestyle=style["linestyle"], linewidth=1.8, label=style["label"])
     axes.plot(x, y, **line, path_effects=casing, zorder=4)
+    axes.plot(x, y, color=color, marker=".", markersize=6, linestyle="", zorder=4)  # the steps
     mark = dict(marker=style["marker"], linestyle="", markersize=9, markeredgewidth=1.6, zorder=5)
     axes.plot(x[:1], y[:1], markerfacecolor=look.background, markeredgecolor=color, **mark)
     axes.plot(x[-1:], y[-1:], markerfacecolor=color, markeredgecolor=look.background, **mark)

@@ -86,9 +86,16 @@ def _over_steps(trajectories, rows, look, ylabel):
     diverged = 0
     for path, row, style in zip(paths, rows, path_styles(paths), strict=True):
         diverged += int(np.sum(np.isinf(row) | ~np.all(np.isfinite(path.weights), axis=1)))
-        every = max(1, len(row) // 12)
+        every = max(1, len(row) // (120 if len(paths) == 1 else 12))
         values = np.where(np.isfinite(row), row, np.nan)
-        axes.plot(path.steps, values, **style, linewidth=1.8, markersize=5, markevery=every)
+        axes.plot(
+            path.steps,
+            values,
+            **style,
+            linewidth=1.8,
+            markersize=3 if len(paths) == 1 else 5,
+            markevery=every,
+        )
     add_note(axes, look, [f"{diverged} steps diverged" if diverged else ""])
     if len(paths) > 1:
         add_legend(figure, look)
