@@ -78,7 +78,8 @@ def test_a_tab_that_lacks_something_fails(browser, url, tmp_path, monkeypatch):
 def test_an_animated_image_moves(browser, url):
     open_tab(browser, url, "images")
     # Below it the card with the ten pictures stands still.
-    movie, still = wait(lambda: images(browser, SIZE)[:4:2], "the animation")
+    shown = wait(lambda: len(images(browser, SIZE)) == 4 and images(browser, SIZE), "all images")
+    movie, still = shown[0], shown[2]
     first, fixed = movie.screenshot_as_png, still.screenshot_as_png
     wait(lambda: movie.screenshot_as_png != first, "another frame")
     assert still.screenshot_as_png == fixed
