@@ -24,8 +24,8 @@ PARTS = {  # of the board, and the methods that make them
 class Clock(keras.callbacks.Callback):
     """The time up to the end of training, after the other callbacks' last hook.
 
-    What follows in `fit` is TensorFlow's clearing up, which now and then waits for a timer of
-    tf.data's own: 0, 1.27 or 2.55 s, with callbacks or without.
+    What follows in `fit` is TensorFlow's clearing up, which now and then takes 1.3 or 2.6 s with
+    idle processors, with callbacks or without.
     """
 
     def __init__(self):
