@@ -1,1 +1,0 @@
-"""The published run's model and pictures, for the scripts."""
