@@ -72,10 +72,10 @@ def place(coordinates, losses, surface, *, steps=None):
     return Path(points, heights, steps[rows], turns, _jumps(points, turns, surface), notes)
 
 
-def thin(num_rows):
-    """At most `MAX_ROWS` rows and the last; a longer path keeps a subset of a shorter one's."""
+def thin(num_rows, max_rows=MAX_ROWS):
+    """At most `max_rows` rows and the last; a longer path keeps a subset of a shorter one's."""
     stride = 1
-    while num_rows > stride * MAX_ROWS:
+    while num_rows > stride * max_rows:
         stride *= 2
     rows = np.arange(0, num_rows, stride)
     return np.append(rows, num_rows - 1) if num_rows and rows[-1] != num_rows - 1 else rows

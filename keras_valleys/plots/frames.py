@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_valleys.plots._contours import draw_contour, is_isometric
 from keras_valleys.plots._curves import draw_curve
-from keras_valleys.plots._paths import diverged_note, limits, place
+from keras_valleys.plots._paths import diverged_note, limits, place, thin
 from keras_valleys.plots._style import add_note, axis_of, get_theme, new_figure
 
 NUM_COLORS = 200  # of the surface; the other 56 of a palette are for the path
@@ -157,7 +157,7 @@ class SurfaceFrames:
 
     def _set_path(self, coordinates, losses, step):
         coordinates, losses = self._checked(coordinates, losses)
-        rows = _spread(len(losses))
+        rows = thin(len(losses), NUM_ROWS)
         path = place(coordinates[rows], losses[rows], self._surface)
         scales = [axis_of(label)[0] for label in self._surface.labels]
         columns = path.points * scales
@@ -217,15 +217,6 @@ def encode(figure):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor())
     return buffer.getvalue()
-
-
-def _spread(num_rows):
-    """At most `NUM_ROWS` rows and the last; a longer path keeps a subset of a shorter one's."""
-    stride = 1
-    while num_rows > stride * NUM_ROWS:
-        stride *= 2
-    rows = np.arange(0, num_rows, stride)
-    return np.append(rows, num_rows - 1) if stride > 1 else rows
 
 
 def _quantize(pixels, look):
