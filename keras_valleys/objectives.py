@@ -1,6 +1,6 @@
 """A compiled model and its data as a function of the flat weight vector."""
 
-import inspect
+import hashlib
 import math
 import operator
 
@@ -8,25 +8,54 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_valleys._backends import compiled, map_rows, side_by_side
+from keras_valleys._batches import Batches, rows_of
+from keras_valleys._model_loss import check_model, describe, loss_name_of, model_loss
+from keras_valleys._selection import select
 from keras_valleys._weights import flatten, to_numpy
+
+CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
 
 
 class Objective:
     """The loss of a compiled Keras model as a function on weight space.
 
     `objective(points)` is what `model.evaluate(x, y)` would return as the loss after the trainable
-    weights had been set to each point: layers run in inference mode, losses include regularizers
-    and sample weights, and all rows count as one batch. No variable of the model is changed. All
-    points run in one compiled call.
+    weights had been set to each point: layers run in inference mode, losses include regularizers,
+    `add_loss` and sample weights, and a `test_step` of the model's own is used. No variable of the
+    model is changed. All points run in one compiled call.
 
-    The flat weight vector has size P and holds `model.trainable_variables` one after the other,
-    each in C order; `names`, `shapes` and `slices` say where each is.
+    The flat weight vector has size P and holds `model.trainable_variables`, or those that
+    `variables` selects, one after the other, each in C order; `names`, `shapes` and `slices` say
+    where each is. All other variables are held at the values that they have when it is called.
 
     Args:
-        model: A built and compiled Keras model.
-        x: Input arrays, as for `model.evaluate`; they must fit in memory.
-        y: Target arrays.
-        sample_weight: Optional weights of the rows, shape `(N,)`.
+        model: A built and compiled Keras model of any kind.
+        x: Input arrays, as for `model.evaluate`, or a data set of batches that can be read again
+            and is the same each time: a `tf.data.Dataset`, a torch `DataLoader`, a
+            `keras.utils.PyDataset`. A data set of more than 256 MB is read anew at each call,
+            batch by batch, and all points are evaluated on each batch.
+        y: Target arrays; `None` with a data set.
+        sample_weight: Weights of the rows, shape `(N,)`, as for `model.evaluate`.
+        class_weight: Dictionary of classes to weights, as for `model.fit`.
+        variables: The weights to vary: a list of variables, layers or names such as "dense",
+            "dense/kernel" or "kernel". `None` takes all trainable ones.
+        batch_size: Number of rows that the model sees at once. It bounds the memory, and changes
+            the loss where `model.evaluate` depends on it as well: for the loss reductions "sum"
+            and "mean_with_sample_weight", and for losses that couple rows. `None` takes all rows,
+            or batches of 16 MB of inputs.
+
+    Attributes:
+        model: The model.
+        variables: The variables that make the flat vector.
+        size: P.
+        names: The path of each variable.
+        shapes: The shape of each variable.
+        slices: The part of the flat vector that each variable has.
+        loss_name: Name of the loss.
+        fingerprint: Digest of the data.
+        num_rows: N.
+        streams: Whether each call reads the data set anew.
 
     Call arguments:
         points: Array of shape `(..., P)`.
@@ -35,8 +64,9 @@ class Objective:
         Array of losses of shape `(...)`.
 
     Raises:
-        ValueError: The model is not built or not compiled with a loss, has no trainable weights,
-            the data is empty or its lengths differ, or points have another size than P.
+        ValueError: The model is not built or has no loss or no trainable weights, the data are
+            empty, of different lengths, used up by one pass or not the same on each pass, or
+            points have another size than P.
 
     Example:
 
@@ -49,29 +79,42 @@ class Objective:
     [1.0, 0.0]
     """
 
-    def __init__(self, model, x, y, sample_weight=None):
-        _check_model(model)
-        self._model = model
-        self._data = _as_tensors(x, y, sample_weight)
-        self._loss_given = model.loss
-        self._variables = list(model.trainable_variables)
-        self.names = [variable.path for variable in self._variables]
-        self.shapes = [tuple(variable.shape) for variable in self._variables]
+    def __init__(
+        self, model, x, y=None, sample_weight=None, *,
+        class_weight=None, variables=None, batch_size=None,
+    ):  # fmt: skip
+        check_model(model)
+        self.model = model
+        self.variables = select(model.trainable_variables, variables, ("Objective", "variables"))
+        self._batches = Batches(x, y, sample_weight, class_weight, batch_size)
+        x, y, sample_weight = self._batches.arrays or (x, None, None)
+        self._given = {
+            "x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight,
+            "batch_size": batch_size,
+        }  # fmt: skip
+        self.fingerprint, self.num_rows = self._batches.fingerprint, self._batches.num_rows
+        self.streams = self._batches.kept is None
+        self.names = [variable.path for variable in self.variables]
+        self.shapes = [tuple(variable.shape) for variable in self.variables]
         ends = np.cumsum([math.prod(shape) for shape in self.shapes]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
         self.size = ends[-1]
-        self.loss_name = _loss_name(model.loss)
-        kinds = [keras.backend.standardize_dtype(v.dtype) for v in self._variables]
-        self._dtype = "float64" if "float64" in kinds else "float32"
-        takes_training = "training" in inspect.signature(model.compute_loss).parameters
-        self._loss_options = {"training": False} if takes_training else {}
+        self.loss_name = loss_name_of(model.loss)
+        kinds = [keras.backend.standardize_dtype(v.dtype) for v in self.variables]
+        self.dtype = "float64" if "float64" in kinds else "float32"
+        self._loss_given = model.loss
+        self._trainable = list(model.trainable_variables)
+        first = next(iter(self._batches))
         # Once before compiling: Keras makes variables of its own at the first loss, and a bad
         # model or bad data are told here.
-        self._loss(ops.convert_to_tensor(self.point().astype(self._dtype)), [], [], self._data)
-        own = {id(variable) for variable in self._variables}
+        point = ops.convert_to_tensor(self.point().astype(self.dtype))
+        self._loss_of(point, [], [], _as_tensors(first))
+        own = {id(variable) for variable in self.variables}
         self._held = [variable for variable in model.variables if id(variable) not in own]
-        self._at_points = _compiled(self._map_points)
-        self._along = _compiled(self._map_coefficients)
+        self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
+        self._functions = {}
+        self.group = 1
+        self.group = self._group_of(first)
 
     @property
     def weight_names(self):
@@ -85,22 +128,25 @@ class Objective:
         ]
 
     def point(self):
-        """The model's present trainable weights.
+        """The model's present weights.
 
         Returns:
             A new array of shape `(P,)`.
         """
-        return flatten(self._variables)
+        return flatten(self.variables)
 
     def __call__(self, points):
-        points = np.asarray(points, self._dtype)
+        points = np.asarray(points, self.dtype)
         if points.ndim == 0 or points.shape[-1] != self.size:
             raise ValueError(
                 f"`Objective` expects points of shape (..., {self.size}), one number per trainable "
                 f"weight. Received: shape {points.shape}. `objective.point()` is such a point."
             )
         rows = points.reshape(-1, self.size)
-        return self._run(self._at_points, rows).reshape(points.shape[:-1])
+        at_once = max(CALL_BYTES // (rows.itemsize * self.size), 1)
+        parts = [rows[i : i + at_once] for i in range(0, len(rows), at_once)]
+        losses = [self.compute(_at_points, part) for part in parts]
+        return np.concatenate([np.empty(0, self.dtype), *losses]).reshape(points.shape[:-1])
 
     def along(self, coefficients, directions, origin):
         """The loss at `origin + coefficients @ directions`.
@@ -115,128 +161,134 @@ class Objective:
         Returns:
             Array of losses of shape `(...)`.
         """
-        coefficients = np.asarray(coefficients, self._dtype)
+        coefficients = np.asarray(coefficients, self.dtype)
         rows = coefficients.reshape(-1, coefficients.shape[-1])
-        plane = [ops.convert_to_tensor(np.asarray(a, self._dtype)) for a in (directions, origin)]
-        return self._run(self._along, rows, *plane).reshape(coefficients.shape[:-1])
-
-    def _run(self, function, rows, *plane):
         if not len(rows):
-            return np.empty(0, self._dtype)
-        variables = self._model.trainable_variables
-        same = len(variables) == len(self._variables) and all(
-            map(operator.is_, variables, self._variables)
+            return np.empty(coefficients.shape[:-1], self.dtype)
+        return self.compute(_along, rows, directions, origin).reshape(coefficients.shape[:-1])
+
+    def compute(self, function, *arrays):
+        """The mean over the data of a function of the loss, compiled.
+
+        Args:
+            function: Called as `function(loss, *tensors)` with the backend's tensors of `arrays`;
+                `loss(point)` is the mean loss of a batch as a differentiable function of a flat
+                weight tensor of shape `(P,)`. A function of a module, compiled once per Objective.
+            *arrays: Arrays of numbers.
+
+        Returns:
+            What `function` returns, averaged over the batches by their numbers of rows, as an array
+            or a tuple of arrays.
+        """
+        self._check_unchanged()
+        if function not in self._functions:
+            self._functions[function] = compiled(self._over_batch(function))
+        call = self._functions[function]
+        tensors = [ops.convert_to_tensor(np.asarray(a, self.dtype)) for a in arrays]
+        # Passed in at each call: a compiled function must not keep old statistics or data.
+        held = [ops.convert_to_tensor(variable) for variable in self._held]
+        if self._kept is not None and len(self._kept) == 1:
+            return keras.tree.map_structure(_as_array, call(tensors, held, self._kept[0]))
+        total = None
+        for batch in self._kept or map(_as_tensors, self._batches):
+            share = rows_of(batch) / self.num_rows
+            part = keras.tree.map_structure(_as_array, call(tensors, held, batch))
+            part = keras.tree.map_structure(
+                lambda a, share=share: share * a.astype("float64"), part
+            )
+            total = part if total is None else keras.tree.map_structure(np.add, total, part)
+        return keras.tree.map_structure(lambda a: a.astype(self.dtype), total)
+
+    def signature(self):
+        """A digest of all that the loss depends on but the point.
+
+        Returns:
+            Text, equal for the same model, loss, data and other variables, also in another process.
+        """
+        digest = hashlib.blake2b(describe(self.model).encode(), digest_size=16)
+        digest.update(f"{self.fingerprint} {self.shapes} {self.dtype}".encode())
+        aside = {id(variable) for variable in self.model.metrics_variables}
+        for variable in self._held:
+            if id(variable) not in aside and not variable.path.endswith("seed_generator_state"):
+                digest.update(np.ascontiguousarray(to_numpy(variable)).tobytes())
+        return digest.hexdigest()
+
+    def __reduce__(self):
+        if hasattr(self._given["x"], "element_spec"):
+            raise ValueError(
+                "`Objective` expects arrays or a PyDataset where it is sent to other processes. "
+                "Received: a tf.data.Dataset, which cannot be sent. Pass arrays."
+            )
+        chosen = {id(variable) for variable in self.variables}
+        indices = [i for i, v in enumerate(self.model.trainable_variables) if id(v) in chosen]
+        return _rebuild, (self.model, self._given, indices)
+
+    def _over_batch(self, function):
+        def call(tensors, held, batch):
+            def loss(point):
+                return self._loss_of(point, self._held, held, batch)
+
+            loss.group = self.group
+            return function(loss, *tensors)
+
+        return call
+
+    def _loss_of(self, point, variables, values, batch):
+        """The loss of a batch at a point, with other variables held at some values."""
+        mapping = list(zip(variables, values, strict=True))
+        for variable, part, shape in zip(self.variables, self.slices, self.shapes, strict=True):
+            value = ops.reshape(point[part], shape)
+            mapping.append((variable, ops.cast(value, variable.dtype)))
+        return ops.cast(model_loss(self.model, mapping, batch), self.dtype)
+
+    def _group_of(self, batch):
+        """How many points run side by side: 1 but on torch."""
+        width = sum(shape[-1] if shape else 1 for shape in self.shapes)
+        inputs = sum(array.size for array in keras.tree.flatten(batch[0]))
+
+        def evaluate(rows, group):
+            self.group = group
+            return self.compute(_at_points, rows)
+
+        point = self.point()
+        rows = np.stack([point, 0.99 * point + 0.01])
+        return side_by_side(evaluate, rows, 4 * (self.size + inputs * (1 + width)))
+
+    def _check_unchanged(self):
+        variables = self.model.trainable_variables
+        same = len(variables) == len(self._trainable) and all(
+            map(operator.is_, variables, self._trainable)
         )
-        if not same or self._model.loss is not self._loss_given:
+        if not same or self.model.loss is not self._loss_given:
             raise ValueError(
                 "`Objective` expects the loss and the trainable weights that its model had when it "
                 "was made. Received: a model compiled anew, or frozen in part. "
                 "Make a new Objective."
             )
-        # Passed in at each call: a compiled function must not keep old statistics or data.
-        held = [ops.convert_to_tensor(variable) for variable in self._held]
-        losses = function(ops.convert_to_tensor(rows), plane, held, self._data)
-        return np.array(to_numpy(losses))
-
-    def _map_points(self, rows, plane, held, data):
-        return ops.map(lambda row: self._loss(row, self._held, held, data), rows)
-
-    def _map_coefficients(self, rows, plane, held, data):
-        directions, origin = plane
-
-        def loss(row):
-            return self._loss(origin + ops.matmul(row, directions), self._held, held, data)
-
-        return ops.map(loss, rows)
-
-    def _loss(self, point, variables, values, data):
-        """The loss at a point, with other variables held at some values."""
-        x, y, sample_weight = data
-        mapping = list(zip(variables, values, strict=True))
-        for variable, part, shape in zip(self._variables, self.slices, self.shapes, strict=True):
-            value = ops.reshape(point[part], shape)
-            mapping.append((variable, ops.cast(value, variable.dtype)))
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
-            y_pred = self._model(x, training=False)
-            loss = self._model.compute_loss(x, y, y_pred, sample_weight, **self._loss_options)
-        return ops.cast(ops.mean(loss), self._dtype)  # `evaluate` averages what is not reduced
 
 
-def _compiled(function):
-    backend = keras.config.backend()
-    if backend == "tensorflow":
-        return _traced_once(function)
-    if backend == "jax":
-        import jax
-
-        return jax.jit(function)
-    import torch
-
-    return torch.no_grad()(function)
+def _at_points(loss, rows):
+    return map_rows(loss, rows)
 
 
-def _traced_once(function):
-    """Compile for any number of rows: TensorFlow would trace again for each, and warn."""
-    import tensorflow as tf
+def _along(loss, rows, directions, origin):
+    def at(row):
+        return loss(origin + ops.matmul(row, directions))
 
-    graph = tf.function(function, autograph=False)
-    traces = {}
-
-    def call(rows, *others):
-        width = rows.shape[-1]
-        if width not in traces:
-            any_rows = tf.TensorSpec((None, width), rows.dtype)
-            traces[width] = graph.get_concrete_function(any_rows, *others)
-        return traces[width](rows, *others)
-
-    return call
+    at.group = loss.group
+    return map_rows(at, rows)
 
 
-def _as_tensors(x, y, sample_weight):
-    arrays = [None if part is None else _as_arrays(part) for part in (x, y, sample_weight)]
-    lengths = [len(a) if a.ndim else None for a in keras.tree.flatten(arrays) if a is not None]
-    if not lengths or len(set(lengths)) > 1 or not lengths[0]:
-        raise ValueError(
-            "`Objective` expects `x`, `y` and `sample_weight` to be arrays, or lists or dicts of "
-            f"arrays, of one length >= 1. Received: arrays of the lengths {lengths}. "
-            "Pass the arrays that you pass to `model.evaluate`."
-        )
+def _as_tensors(batch):
     return keras.tree.map_structure(
-        lambda a: None if a is None else ops.convert_to_tensor(a), arrays
+        lambda a: None if a is None else ops.convert_to_tensor(a), batch
     )
 
 
-def _as_arrays(structure):
-    def as_array(leaf):
-        array = np.asarray(leaf)
-        if array.dtype == object:
-            raise ValueError(
-                "`Objective` expects arrays. "
-                f"Received: {type(leaf).__name__}. Pass arrays that fit in memory."
-            )
-        is_float = np.issubdtype(array.dtype, np.floating)
-        return array.astype(keras.config.floatx()) if is_float else array
-
-    return keras.tree.map_structure(as_array, structure)
+def _as_array(tensor):
+    return np.array(to_numpy(tensor))
 
 
-def _check_model(model):
-    compiled = getattr(model, "compiled", False)
-    custom = type(model).compute_loss is not keras.Model.compute_loss
-    if not compiled or (model.loss is None and not custom):
-        raise ValueError(
-            "`Objective` expects a model that is compiled with a loss. Received: "
-            f"{type(model).__name__} {model.name!r}, not compiled with one. "
-            "Call `model.compile(loss=...)` first."
-        )
-    if not model.built or not model.trainable_variables:
-        raise ValueError(
-            "`Objective` expects a model that is built and has trainable weights. Received: "
-            f"{type(model).__name__} {model.name!r} without. "
-            "Call the model on a batch of data first, or make a layer trainable and compile."
-        )
-
-
-def _loss_name(loss):
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
-    return name or getattr(loss, "__name__", "loss")
+def _rebuild(model, given, indices):
+    variables = [model.trainable_variables[i] for i in indices]
+    return Objective(model, **given, variables=variables)

@@ -16,6 +16,9 @@ def evaluate_at(model, points, x, y, sample_weight=None, batch_size=None):
     before = weights_of(model)
     losses = []
     for point in np.reshape(points, (-1, before.size)):
+        for layer in model.layers:
+            if getattr(layer, "stateful", False):  # it would go on where it is
+                layer.reset_state()
         set_weights(model, point)
         logs = model.evaluate(
             x, y, sample_weight=sample_weight, batch_size=batch_size, verbose=0, return_dict=True
