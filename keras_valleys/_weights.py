@@ -12,15 +12,16 @@ def to_numpy(tensor):
     `copy`), and users run with warnings as errors.
     """
     tensor = getattr(tensor, "value", tensor)  # of a Keras variable: the backend's own
-    if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
-        tensor = ops.cast(tensor, "float32")  # torch has no NumPy form of it
     if keras.config.backend() == "torch":
-        return tensor.detach().cpu().numpy()
-    if keras.config.backend() == "tensorflow":
-        tensor = ops.stop_gradient(tensor)  # reads a variable that lives on several devices
-    return np.asarray(tensor)
+        tensor = tensor.detach().cpu()
+        if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
+            tensor = ops.cast(tensor, "float32")  # NumPy has no form of it
+        return tensor.numpy()
+    # A TensorFlow variable may live on several devices, and NumPy takes thrice as long to read it.
+    array = np.asarray(tensor.value() if hasattr(tensor, "value") else tensor)
+    return array.astype("float32") if array.dtype.kind == "V" else array  # such as bfloat16
 
 
 def flatten(variables):
     """The values of `variables` as one new vector of shape `(P,)`, each in C order."""
-    return np.concatenate([np.ravel(to_numpy(variable)) for variable in variables])
+    return np.concatenate([to_numpy(variable).ravel() for variable in variables])

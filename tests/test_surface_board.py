@@ -9,6 +9,7 @@ import io
 import math
 import os
 import pathlib
+import pickle
 import signal
 import subprocess
 import sys
@@ -147,6 +148,17 @@ def test_a_larger_model_without_a_surface_shows_its_loss(tmp_path):
     assert "final phi" not in report(found)[0]
 
 
+def test_a_larger_model_without_a_surface_is_not_read(tmp_path, monkeypatch):
+    model, x, y = network()
+    board, reads = SurfaceBoard(tmp_path / "run"), []
+    monkeypatch.setattr("keras_valleys.callbacks.surface_board.flatten", reads.append)
+    for _ in range(2):
+        model.fit(x, y, batch_size=16, verbose=0, callbacks=[board])
+    assert reads == []
+    with pytest.raises(ValueError, match="expects the same weights in each fit"):
+        network()[0].fit(x, y, verbose=0, callbacks=[board])
+
+
 def test_a_model_of_two_weights_shows_each_by_its_label(tmp_path):
     x, y = kv.datasets.straight_line(70)[0]
     model, recorder = dense_model(), TrajectoryRecorder()
@@ -242,7 +254,7 @@ def test_pictures_are_evenly_spaced(tmp_path, surface, images, size, epochs, ste
     assert image_steps(found) == steps
     if images:
         check_pictures(found)
-        check_animation(found, steps[-1], min(30, steps[-1] + 1))
+        check_animation(found, steps[-1], min(16, steps[-1] + 1))
     else:
         assert found["images"] == {} and len(found["scalars"]["valley/phi"]) == 5
 
@@ -449,7 +461,25 @@ def test_a_copied_board_writes_as_well(tmp_path, surface):
         fit(rosette_model(), board)
     assert [os.path.basename(board.log_dir) for board in boards] == ["run", "run-2"]
     np.testing.assert_equal(shown(boards[0]), shown(boards[1]))
-    assert copy.deepcopy(boards[1]).log_dir == boards[1].log_dir  # between two fits as well
+    for again in (copy.deepcopy(boards[1]), pickle.loads(pickle.dumps(boards[1]))):
+        assert again.log_dir == boards[1].log_dir  # between two fits as well
+        assert again._frames is None and boards[1]._frames is not None  # no figure is copied
+
+
+def test_a_board_draws_in_the_color_of_each_fits_optimizer(tmp_path, surface):
+    model, board, found = rosette_model(), SurfaceBoard(tmp_path / "run", surface, images=1), []
+    for name in ("SGD", "Adam"):
+        model.compile(name.lower(), kv.losses.RootError())
+        fit(model, board)
+        ((_, data),) = shown(board)["images"]["valley/surface"]
+        color = kv.plots.optimizer_color(name)
+        rgb = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        found.append([rgb, pixels.reshape(-1, 3)])
+    for number in (0, 1):
+        for other in (0, 1):
+            same = np.all(found[number][1] == found[other][0], axis=-1).sum()
+            assert (same > 100) == (number == other)
 
 
 # How a fit may end

@@ -168,6 +168,33 @@ def test_after_an_exception_what_was_recorded_is_there(how):
     np.testing.assert_array_equal(path.weights[-1], weights_of(model))
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_step_after_which_another_callback_raised_is_counted(order):
+    recorder, model = TrajectoryRecorder(), rosette_model()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, *[Stop(7, KeyboardInterrupt), recorder][::order])
+    made = int(keras.ops.convert_to_numpy(model.optimizer.iterations.value))
+    fit(model, recorder, epochs=1)
+    steps = recorder.trajectory.steps
+    # The seventh step's loss has not reached a recorder that stands behind.
+    expected = [t for t in range(made + 6) if t != 6 or order == -1]
+    assert made == 7 and list(steps) == expected
+
+
+def test_a_step_that_failed_is_not_counted():
+    class Fails(kv.losses.RootError):
+        def call(self, y_true, y_pred):
+            raise ArithmeticError("no loss")
+
+    recorder, model = TrajectoryRecorder(), rosette_model()
+    model.compile(keras.optimizers.SGD(0.05), Fails())
+    with pytest.raises(ArithmeticError, match="no loss"):
+        fit(model, recorder)
+    model.compile(keras.optimizers.SGD(0.05), kv.losses.RootError())
+    fit(model, recorder, epochs=1)
+    np.testing.assert_array_equal(recorder.trajectory.steps, np.arange(6))
+
+
 def test_after_an_exception_between_recorded_steps_the_count_goes_on():
     recorder, model = TrajectoryRecorder(every=4), rosette_model()
     with pytest.raises(KeyboardInterrupt):

@@ -46,13 +46,13 @@ class StepReader:
     Args:
         every: Rows are read at every so many steps.
         select: Function from a built model to the list of variables to read.
-        transform: Function from their flat vector to what a row keeps of it.
+        read: Function from these variables to the vector that a row keeps.
     """
 
-    def __init__(self, every, select, transform=np.asarray):
+    def __init__(self, every, select, read=flatten):
         self.every = every
         self.select = select
-        self.transform = transform
+        self.read = read
         self.rows = []
         self.num_settled = 0  # rows whose loss is as known as it will be
         self.final = None  # the row after the last step, until a next step follows
@@ -60,6 +60,7 @@ class StepReader:
         self._step = 0  # steps made before the present epoch
         self._ends = []  # one item per execution within it; workers may append in any order
         self._stride = 1  # steps per execution
+        self._iterations = None  # the optimizer's count at the begin of the present epoch
         self._due = 0
         self._open = {}  # last batch of an execution -> its row, until its logs are here
         self._latest = None  # the row whose tracker values after the step are to be read
@@ -72,8 +73,11 @@ class StepReader:
             self._finish_latest(self._read_tracker())
             self._settle(model)
             self._drop_unmade_step()
-        self._step += len(self._ends) * self._stride
-        self._ends = []
+        made = len(self._ends) * self._stride
+        # A callback before this one may have raised at the end of a step, which was made.
+        unseen = self._iterations is not None and self._count_iterations(model) - self._iterations
+        self._step += made + 1 if self._stride == 1 and unseen == made + 1 else made
+        self._ends, self._iterations = [], None
         self._open, self._variables = {}, None
         self._step_loss = None  # its key in the logs once it has proved right, "" if wrong
         self._stride = model.steps_per_execution
@@ -135,7 +139,7 @@ class StepReader:
             self._step += len(self._ends)
         else:  # the last execution may have been shorter than Keras says
             self._step += self._count_iterations(model) - self._iterations
-        self._ends = []
+        self._ends, self._iterations = [], None
         self.final = Row(self._step, self._read())
 
     def train_end(self, model):
@@ -166,7 +170,7 @@ class StepReader:
         return True
 
     def _read(self):
-        return self.transform(flatten(self._variables))
+        return self.read(self._variables)
 
     def _read_tracker(self, needed=False):
         """Total and count of the loss tracker, where they are needed."""
@@ -176,7 +180,7 @@ class StepReader:
         return tuple(float(to_numpy(v)) for v in (self._tracker.total, self._tracker.count))
 
     def _count_iterations(self, model):
-        if self._stride == 1:
+        if model.optimizer is None:
             return 0
         accumulated = getattr(model.optimizer, "gradient_accumulation_steps", None) or 1
         return int(to_numpy(model.optimizer.iterations)) * accumulated

@@ -8,11 +8,13 @@ import keras
 import numpy as np
 
 from keras_valleys._records import local_path
+from keras_valleys._weights import flatten
 from keras_valleys.callbacks._step_reader import StepReader, optimizer_name, optimizer_of
 from keras_valleys.events import EventWriter
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
+NUM_FRAMES = 16  # of the animation: each takes milliseconds, and training waits for them
 TAKEN = {"loss", "surface", "path", "report"}  # tags of the board that no axis can have
 
 
@@ -27,7 +29,7 @@ class SurfaceBoard(keras.callbacks.Callback):
     evenly spaced over the steps, or at steps 0, 1, 2, 4, 8, ... where their number is not known
     before; at the end an animated picture of the whole path (`valley/path`), the hyperparameters,
     and a report (`valley/report`). TensorBoard keeps ten pictures of a tag, so up to ten are all
-    shown, with no flag.
+    shown, with no flag. The surface itself is drawn when the board is made, not during fit.
 
     Each fit writes a folder of its own: `log_dir`, or `log_dir-2`, `log_dir-3`, ... where it is
     occupied; the attribute `log_dir` says which. It may stand beside
@@ -74,9 +76,15 @@ class SurfaceBoard(keras.callbacks.Callback):
         self.surface = surface
         self.images = images
         self._asked_log_dir = self.log_dir
-        self._reader = StepReader(1, self._select, self._keep)
+        self._reader = StepReader(1, self._select, self._read)
         self._writer = self._frames = None
         self._num_written = 0
+        self._draws = surface is not None and images > 0
+        if self._draws:
+            self._prepare_frames()  # here, so that it does not hold up training
+
+    def __getstate__(self):
+        return {**self.__dict__, "_frames": None}  # figures are not copied, but drawn again
 
     def on_train_begin(self, logs=None):
         if self._writer is not None:
@@ -85,7 +93,9 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._writer = EventWriter(self._asked_log_dir)
         self.log_dir = self._writer.log_dir
         self._first_row = self._num_written = self._reader.num_settled
-        self._values = self._frames = self._schedule = None
+        self._values = self._schedule = None
+        if self._draws:
+            self._prepare_frames(optimizer_name(self.model))
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._schedule is None:  # only now is it known at which epoch this fit begins
@@ -111,12 +121,12 @@ class SurfaceBoard(keras.callbacks.Callback):
         final = self._reader.final
         if final is not None:
             self._write_scalars(final)
-            if self.surface is not None and self.images:
+            if self._draws:
                 self._draw(final)
                 self._writer.image("valley/path", self._animation(), final.step)
             self._writer.text("valley/report", self._report(), final.step)
         self._writer.close()
-        self._writer = self._frames = None  # a board between two fits can be copied
+        self._writer = None  # a board between two fits can be copied
 
     def _write_rows(self):
         rows = self._reader.rows
@@ -128,7 +138,7 @@ class SurfaceBoard(keras.callbacks.Callback):
             self._num_written += 1
             self._write_scalars(row)
             done = row.step - rows[self._first_row].step
-            if self.surface is not None and self._schedule.is_due(done):
+            if self._draws and self._schedule.is_due(done):
                 self._draw(row)
 
     def _write_scalars(self, row):
@@ -137,22 +147,25 @@ class SurfaceBoard(keras.callbacks.Callback):
         if row.loss is not None:
             self._writer.scalar("valley/loss", row.loss, row.step)
 
-    def _draw(self, row):
-        if self._frames is None:
-            from keras_valleys import plots  # matplotlib only where it draws
+    def _prepare_frames(self, optimizer=None):
+        from keras_valleys import plots  # matplotlib only where it draws
 
-            color = plots.optimizer_color(optimizer_name(self.model))
-            self._frames = plots.SurfaceFrames(self.surface, color=color)
+        if self._frames is None:
+            self._frames = plots.SurfaceFrames(self.surface)
+        if optimizer is not None:
+            self._frames.set_color(plots.optimizer_color(optimizer))
+
+    def _draw(self, row):
         path, losses, steps = self._path(row.step)
         self._writer.image("valley/surface", self._frames.png(path, losses, steps[-1]), row.step)
 
     def _animation(self):
-        return self._frames.animation(*self._path())
+        return self._frames.animation(*self._path(), num_frames=NUM_FRAMES)
 
     def _path(self, last_step=math.inf):
         """Coordinates (n, K), losses (n,) and steps (n,) up to a step."""
         rows = [row for row in self._reader.all_rows if row.step <= last_step]
-        vectors = np.stack([row.vector for row in rows])
+        vectors = np.concatenate([row.vector for row in rows]).reshape(len(rows), -1)
         one_weight = self.surface.origin.size == 1
         coordinates = project(vectors, self.surface) if one_weight else vectors
         losses = np.array([np.nan if row.loss is None else row.loss for row in rows])
@@ -181,11 +194,12 @@ class SurfaceBoard(keras.callbacks.Callback):
                 self._tags = [f"{tag}_{number}" for number, tag in enumerate(self._tags, 1)]
         return variables
 
-    def _keep(self, vector):
+    def _read(self, variables):
+        if not self._tags:
+            return np.empty(0)  # a large model is not copied at each step for nothing
+        vector = flatten(variables)
         if vector.size == 1:
             return vector
-        if self.surface is None:
-            return np.empty(0)
         if not np.all(np.isfinite(vector)):
             return np.full(len(self._tags), np.nan)
         return project(vector, self.surface)

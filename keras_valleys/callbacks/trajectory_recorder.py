@@ -5,6 +5,7 @@ import numbers
 import keras
 import numpy as np
 
+from keras_valleys._selection import select
 from keras_valleys.callbacks._step_reader import StepReader, optimizer_name
 from keras_valleys.trajectories import Trajectory
 
@@ -27,9 +28,9 @@ class TrajectoryRecorder(keras.callbacks.Callback):
 
     Args:
         every: Record only every so many steps, to bound memory; the final weights always.
-        weights: Record only some of the trainable weights: a list of variables, or of names such
-            as "dense", "dense/kernel" or "kernel", each of which selects the variables with that
-            name or layer in their path. `None` records all.
+        weights: Record only some of the trainable weights: a list of variables, layers, or names
+            such as "dense", "dense/kernel" or "kernel", each of which selects the variables with
+            that name or layer in their path. `None` records all.
         label: Name of the run; `None` takes the optimizer's class name.
 
     Raises:
@@ -97,21 +98,5 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._reader.train_end(self.model)
 
     def _select(self, model):
-        variables = list(model.trainable_variables)
-        if self.weights is None:
-            return variables
-        wanted = [self.weights] if isinstance(self.weights, str) else list(self.weights)
-        missing = [w for w in wanted if not any(_matches(w, v) for v in variables)]
-        if missing or not wanted:
-            raise ValueError(
-                "`TrajectoryRecorder` expects `weights` to name trainable variables of the model. "
-                f"Received: weights={self.weights!r}, of which {missing!r} select none. "
-                f"Choose from {[v.path for v in variables]}."
-            )
-        return [v for v in variables if any(_matches(w, v) for w in wanted)]
-
-
-def _matches(wanted, variable):
-    if isinstance(wanted, str):
-        return f"/{wanted.strip('/')}/" in f"/{variable.path}/"
-    return wanted is variable
+        who = ("TrajectoryRecorder", "weights")
+        return select(model.trainable_variables, self.weights, who)

@@ -47,9 +47,7 @@ class SurfaceFrames:
 
     def __init__(self, surface, *, size=(640, 480), theme="light", num_steps=None, color=None):
         _check_size(size)
-        look = get_theme(theme)
-        if color is not None:
-            look = dataclasses.replace(look, accent=color)
+        self._look = look = get_theme(theme)
         self.size = tuple(map(int, size))
         self._surface = surface
         self._of_steps = "" if num_steps is None else f" of {num_steps}"
@@ -63,8 +61,21 @@ class SurfaceFrames:
         self.figure.set_layout_engine("none")
         self._background = canvas.copy_from_bbox(self.figure.bbox)
         self._pixels = np.array(canvas.buffer_rgba())
-        self._indices, self._palette = _quantize(self._pixels, look)
-        self._colors = bytes(self._palette.getpalette())
+        self._indices, self._own_colors = _quantize(self._pixels)
+        self.set_color(color)
+
+    def set_color(self, color):
+        """Color the paths of the frames to come.
+
+        Args:
+            color: Color as "#rrggbb", such as `optimizer_color` returns; `None` is the theme's.
+        """
+        look = self._look if color is None else dataclasses.replace(self._look, accent=color)
+        self._line.set_color(look.accent)
+        self._head.set_color(look.accent)
+        self._colors = bytes([*self._own_colors, *_blends(look)])
+        self._palette = Image.new("P", (1, 1))
+        self._palette.putpalette(self._colors)
 
     def png(self, coordinates, losses, step):
         """The path so far, as a PNG of the frame's size.
@@ -133,9 +144,9 @@ class SurfaceFrames:
             add_note(self._axes, look, list(filter(None, notes))[:1])
 
     def _path_artists(self, look):
-        line = Line2D([], [], color=look.accent, linewidth=1.2, marker="o", markersize=4)
+        line = Line2D([], [], linewidth=1.2, marker="o", markersize=4)
         line.set(markeredgewidth=0, solid_joinstyle="bevel")  # looks the same and takes less time
-        head = Line2D([], [], color=look.accent, linestyle="", marker="o", markersize=10)
+        head = Line2D([], [], linestyle="", marker="o", markersize=10)
         head.set_markeredgecolor(look.head)
         head.set_markeredgewidth(1.5)
         for order, artist in enumerate((line, head)):
@@ -219,14 +230,12 @@ def encode(figure):
     return buffer.getvalue()
 
 
-def _quantize(pixels, look):
-    """The surface as indices, and an image whose palette holds the path's colors as well."""
+def _quantize(pixels):
+    """The surface as indices into a palette, and the colors of that palette."""
     image = Image.fromarray(pixels[..., :3])
     image = image.quantize(NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     own = image.getpalette()[: 3 * NUM_COLORS]
-    room = [0] * (3 * NUM_COLORS - len(own))
-    image.putpalette([*own, *room, *_blends(look)])
-    return np.array(image), image
+    return np.array(image), own + [0] * (3 * NUM_COLORS - len(own))
 
 
 def _blends(look):
