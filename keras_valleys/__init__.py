@@ -12,6 +12,8 @@ import importlib
 from keras_valleys import (
     constraints,
     datasets,
+    directions,
+    gradients,
     layers,
     losses,
     metrics,
@@ -29,7 +31,9 @@ __all__ = [
     "callbacks",
     "constraints",
     "datasets",
+    "directions",
     "events",
+    "gradients",
     "layers",
     "losses",
     "metrics",

@@ -115,6 +115,13 @@ def rows_of(batch):
     return len(keras.tree.flatten(batch[0])[0])
 
 
+def count_values(x, shapes):
+    """Roughly how many values a model with weights of these shapes makes of a batch."""
+    inputs = [array for array in keras.tree.flatten(x) if array.size]
+    places = sum(a.size if a.dtype.kind in "iu" else a.size // a.shape[-1] for a in inputs)
+    return sum(a.size for a in inputs) + places * sum(s[-1] if s else 1 for s in shapes)
+
+
 def as_arrays(structure):
     """Arrays as `model.evaluate` takes them: floats in Keras' own precision."""
 

@@ -1,7 +1,6 @@
 """The loss that `model.evaluate` reports, as a function without side effects."""
 
 import inspect
-import json
 
 import keras
 from keras import ops
@@ -51,31 +50,6 @@ def loss_name_of(loss):
     """The name of what a model is compiled with."""
     name = loss if isinstance(loss, str) else getattr(loss, "name", None)
     return name or getattr(loss, "__name__", "loss")
-
-
-def describe(model):
-    """The model and its loss as text: equal for a model built again, whatever the names."""
-    parts = [type(model).__name__, model.loss]
-    try:
-        parts.append(model.get_config())
-    except NotImplementedError:  # a subclassed model need not have one
-        parts.append([type(layer).__name__ for layer in model.layers])
-    return json.dumps(_without_names(parts), default=_named, sort_keys=True)
-
-
-def _without_names(value):
-    if isinstance(value, dict):
-        left_out = ("name", "inbound_nodes", "input_layers", "output_layers", "build_config")
-        return {str(k): _without_names(v) for k, v in value.items() if k not in left_out}
-    if isinstance(value, list | tuple):
-        return [_without_names(part) for part in value]
-    if hasattr(value, "get_config"):
-        return [type(value).__name__, _without_names(value.get_config())]
-    return value
-
-
-def _named(value):
-    return getattr(value, "__name__", type(value).__name__)
 
 
 def _logged_loss(model, mapping, batch):

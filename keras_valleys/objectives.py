@@ -1,6 +1,5 @@
 """A compiled model and its data as a function of the flat weight vector."""
 
-import hashlib
 import math
 import operator
 
@@ -9,9 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_valleys._backends import compiled, map_rows, side_by_side
-from keras_valleys._batches import Batches, rows_of
-from keras_valleys._model_loss import check_model, describe, loss_name_of, model_loss
+from keras_valleys._batches import Batches, count_values, rows_of
+from keras_valleys._model_loss import check_model, loss_name_of, model_loss
 from keras_valleys._selection import select
+from keras_valleys._signatures import signature
 from keras_valleys._weights import flatten, to_numpy
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
@@ -94,7 +94,7 @@ class Objective:
         }  # fmt: skip
         self.fingerprint, self.num_rows = self._batches.fingerprint, self._batches.num_rows
         self.streams = self._batches.kept is None
-        self.names = [variable.path for variable in self.variables]
+        self.names = [v.path for v in self.variables]
         self.shapes = [tuple(variable.shape) for variable in self.variables]
         ends = np.cumsum([math.prod(shape) for shape in self.shapes]).tolist()
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
@@ -105,11 +105,11 @@ class Objective:
         self._loss_given = model.loss
         self._trainable = list(model.trainable_variables)
         first = next(iter(self._batches))
-        # Once before compiling: Keras makes variables of its own at the first loss, and a bad
-        # model or bad data are told here.
+        # Once before compiling: Keras makes variables at the first loss, and bad data are told.
         point = ops.convert_to_tensor(self.point().astype(self.dtype))
-        self._loss_of(point, [], [], _as_tensors(first))
         own = {id(variable) for variable in self.variables}
+        rest = [variable for variable in self._trainable if id(variable) not in own]
+        self._loss_of(point, rest, [v.value for v in rest], _as_tensors(first))
         self._held = [variable for variable in model.variables if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
         self._functions = {}
@@ -134,6 +134,20 @@ class Objective:
             A new array of shape `(P,)`.
         """
         return flatten(self.variables)
+
+    def split(self, point):
+        """A flat weight vector as the arrays that the variables hold.
+
+        Args:
+            point: Array of shape `(P,)`.
+
+        Returns:
+            A list of one array per variable, as `model.set_weights` takes them where a model has
+            no other weights.
+        """
+        point = np.asarray(point)
+        parts = zip(self.slices, self.shapes, strict=True)
+        return [point[part].reshape(shape) for part, shape in parts]
 
     def __call__(self, points):
         points = np.asarray(points, self.dtype)
@@ -205,13 +219,8 @@ class Objective:
         Returns:
             Text, equal for the same model, loss, data and other variables, also in another process.
         """
-        digest = hashlib.blake2b(describe(self.model).encode(), digest_size=16)
-        digest.update(f"{self.fingerprint} {self.shapes} {self.dtype}".encode())
-        aside = {id(variable) for variable in self.model.metrics_variables}
-        for variable in self._held:
-            if id(variable) not in aside and not variable.path.endswith("seed_generator_state"):
-                digest.update(np.ascontiguousarray(to_numpy(variable)).tobytes())
-        return digest.hexdigest()
+        facts = f"{self.fingerprint} {self.shapes} {self.dtype}"
+        return signature(self.model, self._held, facts)
 
     def __reduce__(self):
         if hasattr(self._given["x"], "element_spec"):
@@ -243,16 +252,13 @@ class Objective:
 
     def _group_of(self, batch):
         """How many points run side by side: 1 but on torch."""
-        width = sum(shape[-1] if shape else 1 for shape in self.shapes)
-        inputs = sum(array.size for array in keras.tree.flatten(batch[0]))
 
         def evaluate(rows, group):
             self.group = group
             return self.compute(_at_points, rows)
 
-        point = self.point()
-        rows = np.stack([point, 0.99 * point + 0.01])
-        return side_by_side(evaluate, rows, 4 * (self.size + inputs * (1 + width)))
+        rows = np.stack([self.point(), 0.99 * self.point() + 0.01])
+        return side_by_side(evaluate, rows, 4 * (self.size + count_values(batch[0], self.shapes)))
 
     def _check_unchanged(self):
         variables = self.model.trainable_variables

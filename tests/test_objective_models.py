@@ -348,3 +348,10 @@ def test_the_signature_is_of_what_the_loss_depends_on():
     assert Objective(model, x, y, np.ones(len(x))).signature() != known
     model.compile("sgd", "mean_absolute_error")
     assert Objective(model, x, y).signature() != known
+
+
+def test_weights_that_are_held_keep_their_regularizers():
+    model, x, y = models.regularizers()
+    part = Objective(model, x, y, variables=model.layers[1])
+    expected = references.evaluate_at(model, weights_of(model), x, y, batch_size=models.ROWS)
+    assert float(part(part.point())) == pytest.approx(float(expected), rel=1e-6)
