@@ -1,6 +1,8 @@
 """Arrays and text in one npz file: no pickle, atomic, one clear error for what is not ours."""
 
+import json
 import os
+import reprlib
 import uuid
 import zipfile
 import zlib
@@ -29,14 +31,18 @@ def write_archive(path, kind, **fields):
             os.remove(beside)
 
 
-def read_archive(path, kind, names):
-    """Read the fields `names` of a file that `write_archive` wrote with the same `kind`."""
+def read_archive(path, kind, names, optional=()):
+    """Read the fields `names` of a file that `write_archive` wrote with the same `kind`.
+
+    Those in `optional` are left out where the file, of an older version, has none.
+    """
     try:
         # Opened here: np.load leaves the file open where it fails.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             if str(archive["kind"]) != f"keras_valleys.{kind}.1":
                 raise ValueError(f"its kind is {archive['kind']}")
-            return {name: archive[name] for name in names}
+            present = [name for name in names if name in archive or name not in optional]
+            return {name: archive[name] for name in present}
     except FileNotFoundError:
         raise
     except (
@@ -44,6 +50,19 @@ def read_archive(path, kind, names):
         RuntimeError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         raise damaged(path, kind, error) from error
+
+
+def as_json(kind, details):
+    """A dictionary as text, with NumPy's numbers as plain ones."""
+    try:
+        if not isinstance(details, dict):
+            raise TypeError("not a dictionary")
+        return json.dumps(details, default=lambda value: value.tolist())
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"`{kind.capitalize()}` expects `details` to be a dictionary of what JSON can hold. "
+            f"Received: details={reprlib.repr(details)}. Convert it to numbers and text."
+        ) from error
 
 
 def damaged(path, kind, error):

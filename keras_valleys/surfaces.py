@@ -1,11 +1,21 @@
 """The loss, sampled on a line or a plane in weight space."""
 
 import dataclasses
+import importlib
+import json
+import math
 import reprlib
+import warnings
 
+import keras
 import numpy as np
 
-from keras_valleys._archives import damaged, read_archive, write_archive
+from keras_valleys._archives import as_json, damaged, read_archive, write_archive
+from keras_valleys._backends import backend_version
+from keras_valleys._checkpoints import Checkpoint, digest_of
+from keras_valleys._executors import check_executor
+from keras_valleys._refinement import MOST, check_tolerance, refine_curve
+from keras_valleys._sampling import Sampler, check_verbose
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,9 +33,11 @@ class Surface:
         origin: Weight vector of shape `(P,)`.
         labels: One name per axis. An axis named "phi" is an angle in radians.
         loss_name: Name of the loss.
+        details: Dictionary that says how the losses were found, of what JSON can hold.
 
     Raises:
-        ValueError: The shapes do not belong together, or coordinates do not rise.
+        ValueError: The shapes do not belong together, coordinates do not rise, or JSON cannot
+            hold the details.
 
     Example:
 
@@ -41,6 +53,7 @@ class Surface:
     origin: np.ndarray
     labels: tuple = ()
     loss_name: str = "loss"
+    details: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         axes = _as_axes(self.coordinates)
@@ -64,7 +77,8 @@ class Surface:
         fields = dict(losses=losses, coordinates=axes, directions=directions, origin=origin)
         for array in (losses, directions, origin, *axes):
             array.setflags(write=False)  # a copy of what was given, and it stays as it is
-        for name, value in {**fields, "labels": labels}.items():
+        details = json.loads(as_json("surface", self.details))
+        for name, value in {**fields, "labels": labels, "details": details}.items():
             object.__setattr__(self, name, value)
 
     def save(self, path):
@@ -77,6 +91,7 @@ class Surface:
             OSError: The file cannot be written; an older file is then still there.
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["details"] = as_json("surface", self.details)
         axes = fields.pop("coordinates")
         numbered = {f"coordinates_{k}": axis for k, axis in enumerate(axes)}
         write_archive(path, "surface", **fields, **numbered)
@@ -96,23 +111,28 @@ class Surface:
             ValueError: The file is damaged or of another kind.
         """
         names = [field.name for field in dataclasses.fields(cls) if field.name != "coordinates"]
-        fields = read_archive(path, "surface", names)
+        fields = read_archive(path, "surface", names, optional=["details"])
         axes = [f"coordinates_{k}" for k in range(fields["losses"].ndim)]
         fields["coordinates"] = list(read_archive(path, "surface", axes).values())
         fields["labels"] = tuple(map(str, fields["labels"]))
         fields["loss_name"] = str(fields["loss_name"])
         try:
+            fields["details"] = json.loads(str(fields.get("details", "{}")))
             return cls(**fields)
         except ValueError as error:
             raise damaged(path, "surface", error) from error
 
 
-def evaluate(objective, directions=None, *, coordinates, origin=None, labels=None):
-    """Sample the loss on a line or a plane in weight space, in one compiled call.
+def evaluate(
+    objective, directions=None, *, coordinates, origin=None, labels=None,
+    verbose="auto", checkpoint=None, executor=None, refine=None,
+):  # fmt: skip
+    """Sample the loss on a line or a plane in weight space, in few compiled calls.
 
     Args:
         objective: A `keras_valleys.objectives.Objective` over P weights.
-        directions: Array of shape `(K, P)` with K = 1 or 2, or `(P,)` for one axis. `None` takes
+        directions: Array of shape `(K, P)` with K = 1 or 2, or `(P,)` for one axis, or the
+            `Directions` that a function of `keras_valleys.directions` returned. `None` takes
             the weights themselves as axes, for models of one or two weights: the coordinate is
             then the weight.
         coordinates: One rising 1-D array per axis; a single array for one axis. In units of the
@@ -120,14 +140,32 @@ def evaluate(objective, directions=None, *, coordinates, origin=None, labels=Non
         origin: Weight vector of shape `(P,)` where all coordinates are 0. `None` is the model's
             present weights; where `directions` is `None` as well, it is 0.
         labels: One name per axis. An axis named "phi" is an angle in radians. `None` takes the
-            names of the weights, or "direction 1", "direction 2".
+            names of the weights or of the directions, or "direction 1", "direction 2".
+        verbose: 0 for silence, 1 for a progress bar, "auto" for one where more than two seconds of
+            work are left once the first points are computed.
+        checkpoint: Path of a file that keeps the finished losses. Called again with the same
+            arguments after it was killed, `evaluate` goes on from there, with the same result. The
+            file stays when the surface is complete, and a call that finds it computes nothing. The
+            losses of a data set that is streamed come in one call, and are kept at its end.
+        executor: A `concurrent.futures.Executor` that computes parts of the points, each with a
+            copy of the model and its data: `ProcessPoolExecutor(4,
+            multiprocessing.get_context("spawn"))`, because TensorFlow and JAX do not survive a
+            fork; for Dask `client.get_executor()`; for MPI mpi4py's `MPIPoolExecutor()`. What is
+            lost with a worker is computed here, with a warning.
+        refine: Tolerance, in units of the coordinate, for a curve: points are added where it bends
+            and around minima and maxima, until these are known to the tolerance, or as well as
+            the rounding of the losses allows; at most 50 points for each one given. Much narrower
+            valleys than the grid are found where they bend the curve at the grid's points. `None`
+            adds none.
 
     Returns:
-        A `Surface`.
+        A `Surface`. Its `details` name the data, versions and directions, and "num_points".
 
     Raises:
         ValueError: Shapes that do not belong together, coordinates that do not rise, a zero
-            direction, numbers that are not finite.
+            direction, numbers that are not finite, a checkpoint of something else, an objective
+            that cannot be pickled for `executor`, another argument outside its range.
+        OSError: The checkpoint cannot be written.
 
     Example:
 
@@ -135,36 +173,101 @@ def evaluate(objective, directions=None, *, coordinates, origin=None, labels=Non
     >>> model.compile(loss=keras_valleys.losses.RootError())
     >>> (x, y), _ = keras_valleys.datasets.rosette()
     >>> objective = keras_valleys.objectives.Objective(model, x, y)
-    >>> phi = np.linspace(-1.5, 1.5, 301)
-    >>> surface = keras_valleys.surfaces.evaluate(objective, coordinates=phi)
-    >>> round(float(surface.losses.min()), 3)
-    0.462
+    >>> phi = np.linspace(-1.5, 1.5, 61)
+    >>> surface = keras_valleys.surfaces.evaluate(objective, coordinates=phi, refine=1e-4)
+    >>> [round(np.degrees(v.position)) for v in keras_valleys.valleys.find_valleys(surface)]
+    [0, 36, -36, -72, 72]
     """
     axes = _as_axes(coordinates)
+    check_verbose(verbose)
+    check_executor(executor)
+    check_tolerance(refine, len(axes))
+    kind = {"kind": "weights" if directions is None else "given"}
+    details = _details(objective, getattr(directions, "details", kind))
+    directions, origin, labels = _plane(objective, directions, origin, labels, len(axes))
+    _check_directions(directions, origin, len(axes), objective.size)
+    shape = tuple(map(len, axes))
+    blank = np.broadcast_to(0.0, shape)  # what does not fit is told before the work
+    surface = Surface(blank, axes, directions, origin, labels or (), objective.loss_name, details)
+    identity = digest_of(objective, *axes, directions, origin, repr(refine)) if checkpoint else ""
+    sampler = Sampler(
+        objective, (directions, origin), checkpoint=Checkpoint(checkpoint, identity),
+        verbose=verbose, executor=executor,
+    )  # fmt: skip
+
+    def on_grid(indices):
+        where = np.unravel_index(indices, shape)
+        return np.stack([axis[i] for axis, i in zip(axes, where, strict=True)], axis=-1)
+
+    losses = sampler(on_grid, math.prod(shape)).reshape(shape)
+    if refine is not None:
+        axes, losses, details["refine"] = _refined(sampler, axes, losses, refine)
+    details["num_points"] = losses.size
+    return dataclasses.replace(surface, losses=losses, coordinates=axes, details=details)
+
+
+def _refined(sampler, axes, losses, tolerance):
+    def sample(x):
+        return sampler(lambda indices: x[indices, None], len(x))
+
+    x, losses, levels, complete = refine_curve(sample, axes[0], losses, tolerance)
+    if not complete:
+        warnings.warn(
+            f"`evaluate` stopped refining at {len(x)} points, before the tolerance {tolerance}: "
+            f"more than {MOST} for each of the {len(axes[0])} given. The curve may be noise; give "
+            "a larger `refine`, or more coordinates.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    details = {"tolerance": float(tolerance), "start": len(axes[0]), "levels": levels}
+    return (x,), losses, {**details, "complete": complete}
+
+
+def _plane(objective, directions, origin, labels, num_axes):
+    """Directions and origin as arrays, and the labels that go with them."""
     size = objective.size
     if directions is None:
-        if len(axes) != size:
+        if num_axes != size:
             raise ValueError(
                 "`evaluate` expects `directions` unless the model has one weight per coordinate "
-                f"array. Received: directions=None, {size} weights, {len(axes)} coordinate arrays. "
-                f"Give directions of shape ({len(axes)}, {size})."
+                f"array. Received: directions=None, {size} weights, {num_axes} coordinate arrays. "
+                f"Give directions of shape ({num_axes}, {size})."
             )
-        directions = np.eye(size)
         origin = np.zeros(size) if origin is None else origin
         labels = objective.weight_names if labels is None else labels
-    directions = np.atleast_2d(np.asarray(directions, "float64"))
-    origin = np.asarray(objective.point() if origin is None else origin, "float64")
-    _check_directions(directions, origin, len(axes), size)
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    losses = objective.along(grid, directions, origin)
-    return Surface(losses, axes, directions, origin, labels or (), objective.loss_name)
+        directions = np.eye(size)
+    labels = getattr(directions, "labels", None) if labels is None else labels
+    vectors = _as_floats("directions", getattr(directions, "vectors", directions))
+    origin = _as_floats("origin", objective.point() if origin is None else origin)
+    return np.atleast_2d(vectors), origin, labels
+
+
+def _as_floats(name, given):
+    try:
+        return np.asarray(given, "float64")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`evaluate` expects `{name}` to be an array of numbers. "
+            f"Received: {name}={reprlib.repr(given)}. Convert it to numbers."
+        ) from error
+
+
+def _details(objective, directions):
+    versions = {
+        "keras_valleys": importlib.import_module(__package__).__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "backend": backend_version(),
+    }
+    data = getattr(objective, "fingerprint", "")
+    return {"data": data, "versions": versions, "directions": directions}
 
 
 def _as_axes(coordinates):
     axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
     if axes and not np.iterable(axes[0]):
         axes = [axes]  # one axis, given as it is
-    axes = tuple(np.array(axis, "float64") for axis in axes)
+    axes = tuple(_as_floats("coordinates", axis).copy() for axis in axes)
     for axis in axes or [np.empty(0)]:
         rising = axis.ndim == 1 and axis.size and np.all(np.diff(axis) > 0)
         if not rising or not np.all(np.isfinite(axis)):

@@ -1,0 +1,144 @@
+"""Finished losses in a file, so that a killed computation goes on where it was."""
+
+import hashlib
+import os
+import time
+import warnings
+
+import keras
+import numpy as np
+
+from keras_valleys._archives import read_archive, write_archive
+
+SECONDS = 2  # between two writes, at least
+FIELDS = ("digest", "sizes", "finished", "losses")
+
+
+class Checkpoint:
+    """The losses of one stage of points after the other, in memory and, with a path, in a file.
+
+    Args:
+        path: Path of the file, or `None` for none. What an earlier run left there is used.
+        digest: Text that differs where the losses do.
+
+    Raises:
+        ValueError: The file is damaged, or belongs to other settings.
+        OSError: The file cannot be written.
+    """
+
+    def __init__(self, path, digest):
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise ValueError(
+                "`evaluate` expects `checkpoint` to be the path of a file or None. "
+                f"Received: checkpoint={path!r}. Use checkpoint='surface.partial.npz'."
+            )
+        self._path, self._digest = path, digest
+        self._stages = []  # of losses and of what is finished
+        self._earlier = _read(path, digest) if path is not None and os.path.exists(path) else []
+        self._changed, self._written, self._pause = False, time.monotonic(), SECONDS
+        if path is not None:
+            self._try()
+
+    def begin(self, num):
+        """Start the next stage, of `num` points, and return the indices of those not finished."""
+        stage = [None, np.zeros(num, bool)]
+        if self._earlier:
+            stage = self._earlier.pop(0)
+            if len(stage[1]) != num:
+                raise _not_ours(self._path, "its points are others")
+        self._stages.append(stage)
+        return np.flatnonzero(~stage[1])
+
+    def put(self, indices, losses):
+        """Keep losses of the stage; write them when the last write is some seconds ago."""
+        stage = self._stages[-1]
+        if stage[0] is None:
+            stage[0] = np.empty(len(stage[1]), losses.dtype)
+        stage[0][indices] = losses
+        stage[1][indices] = True
+        self._changed = True
+        if time.monotonic() - self._written > self._pause:
+            self.write()
+
+    def losses(self):
+        """All losses of the stage."""
+        return self._stages[-1][0]
+
+    def write(self):
+        """Write what is new. A full disk costs the file, never the losses in memory."""
+        if self._path is None or not self._changed:
+            return
+        begin = time.monotonic()
+        try:
+            self._save()
+        except OSError as error:
+            warnings.warn(
+                f"`evaluate` could not write its checkpoint {os.fspath(self._path)!r} ({error}) "
+                "and goes on without it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._path = None
+        self._changed, self._written = False, time.monotonic()
+        self._pause = max(SECONDS, 20 * (self._written - begin))
+
+    def _save(self):
+        stages = [*self._stages, *self._earlier]
+        dtype = next((losses.dtype for losses, _ in stages if losses is not None), "float32")
+        kept = [np.zeros(len(done), dtype) if y is None else y for y, done in stages]
+        write_archive(
+            self._path, "checkpoint", digest=self._digest,
+            sizes=np.array([len(finished) for _, finished in stages], int),
+            finished=np.concatenate([np.empty(0, bool), *(done for _, done in stages)]),
+            losses=np.concatenate([np.empty(0, dtype), *kept]),
+        )  # fmt: skip
+
+    def _try(self):
+        try:
+            self._save()
+        except OSError as error:
+            raise OSError(
+                "`evaluate` expects `checkpoint` to be a path where a file can be written. "
+                f"Received: checkpoint={os.fspath(self._path)!r} ({error}). "
+                "Make its folder, or give another path."
+            ) from error
+
+
+def digest_of(objective, *parts):
+    """A digest of all that losses depend on: the objective, the backend, arrays and text."""
+    signature = getattr(objective, "signature", None)
+    signature = signature() if callable(signature) else getattr(objective, "fingerprint", "")
+    digest = hashlib.sha256()
+    for part in (signature, getattr(objective, "dtype", ""), keras.config.backend(), *parts):
+        array = np.ascontiguousarray(part)
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _read(path, digest):
+    try:
+        fields = read_archive(path, "checkpoint", FIELDS)
+        sizes, finished, losses = (fields[name] for name in FIELDS[1:])
+        if not sizes.sum() == len(finished) == len(losses):
+            raise ValueError("its parts do not belong together")
+    except ValueError as error:
+        raise _not_ours(path, str(error.__cause__ or error)) from error
+    if str(fields["digest"]) != digest:
+        raise ValueError(
+            "`evaluate` expects `checkpoint` to be of the same model, weights, data, coordinates, "
+            f"directions, origin and refine. Received: {os.fspath(path)!r}, which is of others. "
+            "Remove that file, or give another path."
+        )
+    ends = np.cumsum(sizes).tolist()
+    parts = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+    # The dtype of a stage without losses is not known.
+    return [[losses[part] if finished[part].any() else None, finished[part]] for part in parts]
+
+
+def _not_ours(path, reason):
+    return ValueError(
+        "`evaluate` expects `checkpoint` to be a file that it wrote itself. "
+        f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({reason}). "
+        "Remove that file, or give another path."
+    )

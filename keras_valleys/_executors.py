@@ -1,0 +1,118 @@
+"""Chunks of points in the workers of an executor."""
+
+import concurrent.futures
+import functools
+import os
+import pickle
+import queue
+import traceback
+import warnings
+
+import keras
+import numpy as np
+
+MOST = 64  # chunks, where memory allows: each one carries the model and the data
+
+
+def check_executor(executor):
+    """Refuse what is no executor."""
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise ValueError(
+            "`evaluate` expects `executor` to be a concurrent.futures.Executor or None. "
+            f"Received: executor={executor!r}. Use ProcessPoolExecutor(4, "
+            "multiprocessing.get_context('spawn')), or client.get_executor() for Dask."
+        )
+
+
+def packed(objective, plane):
+    """Everything that a worker needs but the coefficients, as bytes."""
+    try:
+        return pickle.dumps((keras.config.backend(), objective, *plane))
+    except Exception as error:  # whatever the model and the data are made of
+        raise ValueError(
+            "`evaluate` expects an objective that can be pickled where `executor` is given. "
+            f"Received: one that cannot ({type(error).__name__}: {error}). "
+            "Give its data as arrays, register its classes with Keras, or use executor=None."
+        ) from error
+
+
+def num_chunks(executor):
+    """Four chunks per worker: a slow worker holds up the others for a fourth of its share."""
+    workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
+    return min(4 * workers, MOST)
+
+
+def compute(blob, rows):
+    """Losses of rows, in a worker; an error of the computation itself is handed back."""
+    try:
+        backend, objective, directions, origin = _load(blob)
+        return np.asarray(objective.along(rows, directions, origin)), None
+    except Exception as error:
+        error.add_note(f"In a worker of `executor`:\n{traceback.format_exc()}")
+        return None, error
+
+
+def gather(executor, blob, chunks, take):
+    """Compute chunks in an executor, and hand each one to `take` as it comes.
+
+    Args:
+        executor: A `concurrent.futures.Executor`.
+        blob: What `packed` returned.
+        chunks: Pairs of a key and its rows.
+        take: Called with each key and its losses.
+
+    Returns:
+        List of the keys of the chunks that were lost with their worker; with a warning.
+    """
+    # Not `concurrent.futures.as_completed`, which waits for ever for a future that a shutdown of
+    # its executor has cancelled.
+    finished = queue.SimpleQueue()
+    futures, lost, reason = {}, [], None
+    try:
+        for key, rows in chunks:
+            try:
+                future = executor.submit(compute, blob, rows)
+            except RuntimeError as error:  # broken, or shut down in the middle
+                if not futures and not isinstance(error, concurrent.futures.BrokenExecutor):
+                    raise
+                lost.append(key)
+                reason = error
+                continue
+            futures[future] = key
+            future.add_done_callback(finished.put)
+        for _ in futures:
+            future = finished.get()
+            gone = future.cancelled()
+            failure = concurrent.futures.CancelledError() if gone else future.exception()
+            if failure is not None:  # the executor's: `compute` hands back its own
+                lost.append(futures[future])
+                reason = failure
+                continue
+            losses, error = future.result()
+            if error is not None:
+                raise error
+            take(futures[future], losses)
+    finally:
+        for future in futures:
+            future.cancel()
+    if lost:
+        warnings.warn(
+            f"`evaluate` lost {len(lost)} of {len(chunks)} chunks with a worker of `executor` "
+            f"({type(reason).__name__}: {reason}) and computes them again in this process.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return lost
+
+
+@functools.lru_cache(maxsize=1)
+def _load(blob):
+    """Once per worker: a model takes longer to load than a chunk to compute."""
+    backend, *parts = pickle.loads(blob)
+    if backend != keras.config.backend():
+        raise ValueError(
+            "`evaluate` expects workers of `executor` with the Keras backend of this process. "
+            f"Received: {keras.config.backend()!r} there, {backend!r} here. "
+            f"Start them with KERAS_BACKEND={backend}."
+        )
+    return backend, *parts
