@@ -13,7 +13,7 @@ from PIL import Image
 from keras_valleys import plots
 from keras_valleys.plots import _curves, _paths
 from keras_valleys.surfaces import Surface
-from keras_valleys.trajectories import Trajectory
+from keras_valleys.trajectories import Trajectory, on_surface
 from keras_valleys.valleys import find_valleys
 
 
@@ -62,7 +62,10 @@ PICTURES = {
     "circle": lambda theme: plots.circle(rosette_surface(), PHI, theme=theme),
     "curve": lambda theme: plots.curve(rosette_surface(), PHI, theme=theme),
     "curves": lambda theme: plots.curves([rosette_surface(1), rosette_surface()], theme=theme),
+    "curve_of_two": lambda theme: plots.curve(rosette_surface(), [PHI, PHI], theme=theme),
     "contour": lambda theme: plots.contour(plane_surface(), PLANE_PATH, theme=theme),
+    "surface_3d": lambda theme: plots.surface_3d(plane_surface(), PLANE_PATH, theme=theme),
+    "honesty": lambda theme: plots.honesty(on_surface(PLANE_PATH, plane_surface()), theme=theme),
 }
 
 

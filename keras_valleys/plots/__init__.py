@@ -6,7 +6,8 @@ from keras_valleys.plots.lines import curve, curves
 from keras_valleys.plots.planes import contour
 from keras_valleys.plots.rings import circle
 from keras_valleys.plots.rows import data, fit, split
-from keras_valleys.plots.steps import loss_by_step, weight_by_step
+from keras_valleys.plots.spaces import surface_3d
+from keras_valleys.plots.steps import honesty, loss_by_step, weight_by_step
 
 __all__ = [
     "SurfaceFrames",
@@ -17,8 +18,10 @@ __all__ = [
     "data",
     "encode",
     "fit",
+    "honesty",
     "loss_by_step",
     "optimizer_color",
     "split",
+    "surface_3d",
     "weight_by_step",
 ]

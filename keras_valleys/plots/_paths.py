@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_valleys.trajectories import Trajectory, project
+from keras_valleys.trajectories import Projection, Trajectory, on_surface
 from keras_valleys.valleys import find_valleys
 
 MAX_ROWS = 1000
@@ -17,11 +17,13 @@ class Path:
     Attributes:
         points: Array of shape `(n, K)` in units of the surface's coordinates, angles wrapped into
             the surface's range; NaN outside of it.
-        heights: Array of shape `(n,)`: the losses; where unknown, the height of a 1-D surface.
+        heights: Array of shape `(n,)`: the losses; where unknown, the height of the surface.
         steps: Array of shape `(n,)`.
         turns: Array of shape `(n, K)`: the half turns by which angles were wrapped.
         jumps: Booleans of shape `(n - 1,)`: the way to the next row is not to be drawn.
-        notes: What is not drawn, in words.
+        hidden: How many rows are outside of the surface, and how many diverged.
+        stride: One row in so many is here.
+        projection: The whole path beside the surface.
     """
 
     points: np.ndarray
@@ -29,7 +31,9 @@ class Path:
     steps: np.ndarray
     turns: np.ndarray
     jumps: np.ndarray
-    notes: tuple
+    hidden: tuple
+    stride: int
+    projection: Projection | None = None
 
     def broken(self, values):
         """The values with a row of NaN in each jump, so that a line breaks there."""
@@ -43,10 +47,9 @@ def as_list(trajectories):
 
 def path_of(trajectory, surface):
     """The `Path` of a trajectory."""
-    weights = np.asarray(trajectory.weights, "float64")
-    finite = np.all(np.isfinite(weights), axis=1, keepdims=True)
-    coordinates = project(np.where(finite, weights, np.nan), surface)
-    return place(coordinates, trajectory.losses, surface, steps=trajectory.steps)
+    found = on_surface(trajectory, surface)
+    path = place(found.coordinates, trajectory.losses, surface, steps=trajectory.steps)
+    return dataclasses.replace(path, projection=found)
 
 
 def place(coordinates, losses, surface, *, steps=None):
@@ -56,20 +59,17 @@ def place(coordinates, losses, surface, *, steps=None):
     diverged = np.isinf(losses) | np.any(np.isnan(coordinates), axis=1)
     points, turns = wrap(coordinates, surface)
     outside = np.any(np.isnan(points), axis=1)
-    notes = (
-        _count(np.sum(outside & ~diverged), "step", "outside"),
-        _count(np.sum(diverged), "step", "diverged"),
-    )
+    counts = int(np.sum(outside & ~diverged)), int(np.sum(diverged))
     rows = thin(len(points))
-    if len(rows) < len(points):
-        notes += (f"1 step in {rows[1]} drawn",)
     hidden = (outside | diverged)[rows]
     points = np.where(hidden[:, None], np.nan, points[rows])
     turns, heights = turns[rows], np.where(hidden, np.nan, losses[rows])
-    if surface.losses.ndim == 1:
-        heights = np.where(np.isnan(losses[rows]), height_at(points[:, 0], surface), heights)
+    if np.isnan(losses[rows]).any():
+        heights = np.where(np.isnan(losses[rows]), height_on(points, surface), heights)
     steps = np.arange(len(coordinates)) if steps is None else steps
-    return Path(points, heights, steps[rows], turns, _jumps(points, turns, surface), notes)
+    stride = int(rows[1]) if len(rows) < len(losses) else 1
+    jumps = _jumps(points, turns, surface)
+    return Path(points, heights, steps[rows], turns, jumps, counts, stride)
 
 
 def thin(num_rows, max_rows=MAX_ROWS):
@@ -117,6 +117,25 @@ def height_at(coordinates, surface):
     return np.interp(coordinates, axis, losses)
 
 
+def height_on(points, surface):
+    """The height of a surface at points `(n, K)` between its samples; NaN where it has none."""
+    if surface.losses.ndim == 1:
+        return height_at(points[:, 0], surface)
+    losses = np.where(np.isfinite(surface.losses), surface.losses.astype("float64"), np.nan)
+    cells, shares, inside = [], [], np.ones(len(points), bool)
+    for axis, values in zip(surface.coordinates, points.T, strict=True):
+        cell = np.clip(np.searchsorted(axis, values, side="right") - 1, 0, max(len(axis) - 2, 0))
+        width = axis[np.minimum(cell + 1, len(axis) - 1)] - axis[cell]
+        share = (values - axis[cell]) / np.where(width > 0, width, 1.0)
+        inside &= (share >= -1e-3) & (share <= 1 + 1e-3)
+        cells.append((cell, np.minimum(cell + 1, len(axis) - 1)))
+        shares.append(np.clip(share, 0, 1))
+    ((i, k), (j, m)), (u, v) = cells, shares
+    left = (1 - u) * losses[i, j] + u * losses[k, j]
+    right = (1 - u) * losses[i, m] + u * losses[k, m]
+    return np.where(inside, (1 - v) * left + v * right, np.nan)
+
+
 def limits(surface, paths=()):
     """What part of a surface to show: the lowest loss, the highest, and notes on what is left out.
 
@@ -131,13 +150,17 @@ def limits(surface, paths=()):
     heights = np.concatenate([path.heights for path in paths] or [[]])
     heights = heights[np.isfinite(heights)]
     if heights.size:
-        top = max(top, min(heights.max(), low + 4 * (top - low)))
+        room = 4 if surface.losses.ndim == 1 else 2
+        room = room * (top - low) if top > low else np.inf  # of a constant surface
+        top = max(top, min(float(heights.max()), low + room))
         low = min(low, float(heights.min()))
     top, cut = _cut(low, low + 1.2 * (top - low), high)
     return low, top, [cut, diverged_note(surface), *_notes_of(paths, top)]
 
 
 def _highest_ridge(surface, finite):
+    if surface.losses.ndim == 2:
+        return np.quantile(finite, 0.9)
     marks = [np.quantile(finite, 0.6)]
     for valley in find_valleys(surface):
         marks.append(valley.loss + (valley.depth if np.isfinite(valley.depth) else 0.0))
@@ -157,7 +180,15 @@ def _cut(low, top, high):
 
 def _notes_of(paths, top):
     above = sum(int(np.sum(path.heights > top)) for path in paths)
-    return [_count(above, "step", "above the cut"), *(n for path in paths for n in path.notes)]
+    return [_count(above, "step", "above the cut"), *path_notes(paths)]
+
+
+def path_notes(paths):
+    """What of the paths is not drawn, in words."""
+    outside, diverged = (sum(path.hidden[k] for path in paths) for k in (0, 1))
+    notes = [_count(outside, "step", "outside"), _count(diverged, "step", "diverged")]
+    stride = max((path.stride for path in paths), default=1)
+    return [*notes, f"1 step in {stride} drawn" if stride > 1 else ""]
 
 
 def diverged_note(surface):

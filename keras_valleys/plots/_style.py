@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import textwrap
 import zlib
 
 import numpy as np
@@ -16,6 +17,7 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = COLORS = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9",
 )  # fmt: skip
 LINES = ("-", "--", ":", "-.")
+MAX_NAME = 40  # characters
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 OPTIMIZERS = {
     "sgd": BLUE, "adam": ORANGE, "rmsprop": GREEN, "lion": VERMILLION,
@@ -90,7 +92,7 @@ def path_styles(trajectories):
     """One look per trajectory; those that share a color differ in line style and marker."""
     styles, seen = [], []
     for number, trajectory in enumerate(trajectories):
-        label = trajectory.label or f"path {number + 1}"
+        label = name_of(trajectory, number)
         color = optimizer_color(label)
         line = LINES[seen.count(color) % len(LINES)]
         styles.append(
@@ -98,6 +100,12 @@ def path_styles(trajectories):
         )
         seen.append(color)
     return styles
+
+
+def name_of(run, number):
+    """The name of a run in print, on one line and not longer than a legend takes."""
+    name = " ".join(str(run.label).split()) or f"path {number + 1}"
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def new_figure(theme, size=(8.0, 4.5)):
@@ -117,22 +125,34 @@ def style_axes(axes, theme, *, xlabel="", ylabel="", size=11):
     for side, spine in axes.spines.items():
         spine.set_color(theme.muted)
         spine.set_visible(side in ("left", "bottom"))
-    axes.set_xlabel(xlabel, color=theme.ink, fontsize=size)
-    axes.set_ylabel(ylabel, color=theme.ink, fontsize=size)
+    axes.set_xlabel(xlabel, color=theme.ink, fontsize=size, parse_math=False)
+    axes.set_ylabel(ylabel, color=theme.ink, fontsize=size, parse_math=False)
     return axes
 
 
-def add_legend(figure, theme, *, loc="outside right upper", **options):
-    """A legend without a frame that reads on the theme's background."""
+def add_legend(figure, theme, handles, *, loc=None, **options):
+    """A legend without a frame that reads on the theme's background; long names go on top."""
+    names = [str(handle.get_label()) for handle in handles]
+    if loc is None:
+        long = max(map(len, names), default=0) > 20
+        loc = "outside upper center" if long else "outside right upper"
     options = {"frameon": False, "labelcolor": theme.ink, "fontsize": 10, "loc": loc, **options}
-    return figure.legend(**options)
+    if "upper center" in loc:  # as many side by side as the width takes
+        room = int(13 * figure.get_figwidth())
+        options["ncols"] = max(1, min(4, room // (max(map(len, names), default=0) + 7)))
+    # Named afterwards: matplotlib leaves out names that begin with "_".
+    legend = figure.legend(handles, [" "] * len(names), **options)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
+        text.set_parse_math(False)
+    return legend
 
 
-def add_colorbar(mappable, axes, theme, *, label, cax=None):
+def add_colorbar(mappable, axes, theme, *, label, cax=None, shrink=1.0):
     """A color bar beside the axes, or on axes of its own."""
-    place = dict(ax=axes, pad=0.02, aspect=30) if cax is None else dict(cax=cax)
+    place = dict(ax=axes, pad=0.02, aspect=30, shrink=shrink) if cax is None else dict(cax=cax)
     bar = axes.figure.colorbar(mappable, ticks=MaxNLocator(6, integer=True), **place)
-    bar.set_label(label, color=theme.ink, fontsize=11)
+    bar.set_label(label, color=theme.ink, fontsize=11, parse_math=False)
     bar.ax.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=9)
     bar.ax.grid(False)
     bar.outline.set_visible(False)
@@ -142,7 +162,19 @@ def add_colorbar(mappable, axes, theme, *, label, cax=None):
 def add_note(axes, theme, parts):
     """A small note above the axes, for what the picture does not show."""
     parts = [part for part in parts if part]
-    axes.set_title("; ".join(parts), loc="right", color=theme.muted, fontsize=9)
+    text = dict(color=theme.muted, fontsize=9, parse_math=False)
+    axes.set_title("; ".join(parts), loc="right", **text)
+
+
+def add_caption(figure, theme, lines):
+    """Small lines under the picture, for how far it can be trusted."""
+    width = int(15.5 * figure.get_figwidth())
+    text = "\n".join(part for line in lines for part in textwrap.wrap(line, width))
+    if text:
+        figure.supxlabel(
+            text, x=0.01, ha="left", color=theme.muted, fontsize=9, fontweight="normal",
+            parse_math=False, linespacing=1.3,
+        )  # fmt: skip
 
 
 def axis_of(label):

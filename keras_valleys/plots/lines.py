@@ -1,10 +1,11 @@
 """Pictures of 1-D surfaces: the loss over one coordinate."""
 
 import numpy as np
-from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from keras_valleys.plots._curves import MAX_LABELS, draw_curve, mark_floors
+from keras_valleys.plots._honesty import captions
+from keras_valleys.plots._line_paths import draw_one_path, draw_paths
 from keras_valleys.plots._paths import (
     as_list,
     check_axes,
@@ -13,7 +14,7 @@ from keras_valleys.plots._paths import (
     path_of,
 )
 from keras_valleys.plots._style import (
-    add_colorbar,
+    add_caption,
     add_legend,
     add_note,
     axis_of,
@@ -33,12 +34,14 @@ def curve(surface, trajectories=(), *, theme="light"):
 
     Every valley has a mark and its coordinate; those too narrow or too shallow to see are shown
     once more, enlarged. Angles are wrapped into the surface's range, and a step through the pole
-    of the tangent is not drawn across the picture. What is not drawn is said above the axes.
+    of the tangent is not drawn across the picture. What is not drawn is said above the axes, and
+    under the picture how far paths of models of several weights are from the line.
 
     Args:
         surface: A 1-D `keras_valleys.surfaces.Surface`; "phi" is drawn in degrees.
         trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them. One is colored
-            by step, several have the color of their optimizer.
+            by step. Several have the color of their optimizer, and a panel of their own below
+            the curve, where they are told apart: the coordinate at each step, time runs down.
         theme: "light" or "dark".
 
     Returns:
@@ -62,13 +65,20 @@ def curve(surface, trajectories=(), *, theme="light"):
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     low, top, notes = limits(surface, paths)
     narrow = _narrow_valleys(surface, top - low)
-    figure = new_figure(look, (8.0, 6.0 if narrow else 4.6))
-    grid = figure.add_gridspec(2 if narrow else 1, 1, height_ratios=[2.8, 1][: 1 + bool(narrow)])
-    axes = figure.add_subplot(grid[0])
+    heights = [2.8] + [1.7] * (len(paths) > 1) + [1] * bool(narrow)
+    figure = new_figure(look, (8.0, 1.3 + 1.2 * sum(heights)))
+    rows = iter(figure.add_gridspec(len(heights), 1, height_ratios=heights))
+    axes = figure.add_subplot(next(rows))
     draw_curve(axes, surface, look, view=(low, top))
-    insets = _zoom(figure, grid[-1], surface, narrow, look) if narrow else []
-    _draw_paths([axes, *insets], paths, trajectories, surface, look)
+    below = figure.add_subplot(next(rows), sharex=axes) if len(paths) > 1 else None
+    panels = [axes, *(_zoom(figure, next(rows), surface, narrow, look) if narrow else [])]
+    if below is not None:
+        handles = draw_paths(panels, below, paths, path_styles(trajectories), (surface, look))
+        add_legend(figure, look, handles)
+    for path in paths[:1] if below is None else []:
+        draw_one_path(panels, path, surface, look)
     add_note(axes, look, notes)
+    add_caption(figure, look, captions(paths, trajectories))
     return figure
 
 
@@ -111,7 +121,8 @@ def curves(surfaces, *, labels=None, theme="light"):
         number = len(draw_curve(axes, surface, look, view=(low, top), mark=look.accent))
         axes.set_ylabel("loss")
         title = f"{label}: {number} valley{'s' * (number != 1)}"
-        axes.set_title(title, loc="left", color=look.ink, fontsize=12, fontweight="bold")
+        text = dict(color=look.ink, fontsize=12, fontweight="bold", parse_math=False)
+        axes.set_title(title, loc="left", **text)
         add_note(axes, look, notes)
         axes.label_outer()
     return figure
@@ -176,40 +187,3 @@ def _zoom(figure, place, surface, valleys, look):
         axes.set_title(name, color=look.muted, fontsize=9)
         panels.append(axes)
     return panels
-
-
-def _draw_paths(panels, paths, trajectories, surface, look):
-    scale, _ = axis_of(surface.labels[0])
-    for path, style in zip(paths, path_styles(trajectories), strict=True):
-        x, y = path.points[:, 0] * scale, path.heights
-        for axes in reversed(panels):
-            if len(paths) > 1:
-                x_line, y_line = path.broken(np.stack([x, y], axis=1)).T
-                every = max(1, len(x) // 25)
-                axes.plot(x_line, y_line, **style, linewidth=1.3, markersize=5, markevery=every)
-                end = dict(style, label="", markersize=9, markeredgecolor=look.ink)
-                axes.plot(x[-1:], y[-1:], **end, zorder=4)
-            else:
-                points = _color_by_step(axes, x, y, path, look)
-        if len(paths) == 1:
-            add_colorbar(points, panels[0], look, label="step")
-    if len(paths) > 1:
-        handles, _ = panels[0].get_legend_handles_labels()
-        add_legend(panels[0].figure, look, handles=handles)
-
-
-def _color_by_step(axes, x, y, path, look):
-    corners = np.stack([x, y], axis=1)
-    segments = np.stack([corners[:-1], corners[1:]], axis=1)
-    drawn = ~path.jumps & np.all(np.isfinite(segments), axis=(1, 2))
-    span = path.steps[[0, -1]] if len(path.steps) else (0, 1)
-    options = dict(cmap=look.steps, clim=span)
-    line = LineCollection(
-        segments[drawn], array=path.steps[:-1][drawn], linewidths=1, alpha=0.45, zorder=4, **options
-    )
-    axes.add_collection(line, autolim=False)
-    seen = np.all(np.isfinite(corners), axis=1)
-    return axes.scatter(
-        x[seen], y[seen], c=path.steps[seen], s=24, linewidths=0, zorder=5,
-        cmap=look.steps, vmin=span[0], vmax=span[1],
-    )  # fmt: skip

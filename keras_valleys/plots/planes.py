@@ -4,8 +4,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
 from keras_valleys.plots._contours import draw_contour, is_isometric
-from keras_valleys.plots._paths import as_list, check_axes, diverged_note, path_of
+from keras_valleys.plots._honesty import captions
+from keras_valleys.plots._paths import as_list, check_axes, diverged_note, path_notes, path_of
 from keras_valleys.plots._style import (
+    add_caption,
     add_colorbar,
     add_legend,
     add_note,
@@ -55,7 +57,7 @@ def contour(surface, trajectories=(), *, theme="light"):
         )
     trajectories = as_list(trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
-    figure = new_figure(look, (7.5, 5.6))
+    figure = new_figure(look, (7.5, 5.6 + 0.12 * max(0, len(paths) - 5)))
     axes = figure.add_subplot()
     contours, entries = draw_contour(axes, surface, look)
     axes.set_aspect("equal" if is_isometric(surface) else "auto")
@@ -65,9 +67,11 @@ def contour(surface, trajectories=(), *, theme="light"):
         bar.ax.minorticks_off()
     for path, style in zip(paths, path_styles(trajectories), strict=True):
         entries.append(_draw_path(axes, path, surface, style, look))
-    add_legend(figure, look, handles=entries, loc="outside upper center", ncols=4)
-    notes = [note for path in paths for note in path.notes]
-    add_note(axes, look, [diverged_note(surface), *notes])
+    add_legend(figure, look, entries, loc="outside upper center")
+    cut = contours is not None and contours.extend == "max"
+    clipped = f"one color above loss {contours.levels[-1]:.4g}" if cut else ""
+    add_note(axes, look, [clipped, diverged_note(surface), *path_notes(paths)])
+    add_caption(figure, look, captions(paths, trajectories))
     return figure
 
 

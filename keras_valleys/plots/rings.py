@@ -1,9 +1,11 @@
 """The loss over the angle of a line, wrapped round the circle."""
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
+from keras_valleys.plots._honesty import captions
 from keras_valleys.plots._paths import (
     as_list,
     check_axes,
@@ -12,6 +14,7 @@ from keras_valleys.plots._paths import (
 )
 from keras_valleys.plots._rings import draw_ring, is_half, on_ring
 from keras_valleys.plots._style import (
+    add_caption,
     add_colorbar,
     add_legend,
     coordinate_text,
@@ -64,16 +67,18 @@ def circle(surface, trajectories=(), *, theme="light"):
     axes = _stage(look, _azimuth(angles), view)
     draw_ring(axes, surface, look, view)
     _draw_scales(axes, surface, look, low)
+    handles = []
     for path, phi, style in zip(paths, angles, path_styles(trajectories), strict=True):
         points = on_ring(phi, np.where(path.heights <= top, path.heights, np.nan))
         if len(paths) == 1:
             _color_by_step(axes, points, path.steps, look)
         else:
-            _draw_path(axes, points, style, look)
+            handles.append(_draw_path(axes, points, style, look))
     if len(paths) > 1:
-        add_legend(axes.figure, look, loc="center right")
+        add_legend(axes.figure, look, handles, loc="center right")
     text = "; ".join(filter(None, notes))
     axes.figure.text(0.98, 0.02, text, color=look.muted, fontsize=9, ha="right", va="bottom")
+    add_caption(axes.figure, look, captions(paths, trajectories))
     return axes.figure
 
 
@@ -124,14 +129,16 @@ def _draw_scales(axes, surface, look, low):
             axes.text(*ring[-1] * end, f"{tick:g}", color=look.ink, ha="right", **style)
     place = on_ring(back[-1], top + 0.1 * (top - floor)) * end
     name = surface.loss_name.replace("_", " ")
-    axes.text(*place, name, color=look.ink, ha="right", **style)
+    axes.text(*place, name, color=look.ink, ha="right", parse_math=False, **style)
 
 
 def _draw_path(axes, points, style, look):
     every = max(1, len(points) // 20)
-    axes.plot(*points.T, **style, linewidth=1.6, markersize=5, markevery=every, zorder=5)
+    look_of_line = dict(style, linewidth=1.6, markersize=5)
+    axes.plot(*points.T, **look_of_line, markevery=every, zorder=5)
     end = dict(style, label="", markersize=9, markeredgecolor=look.ink)
     axes.plot(*points[-1:].T, **end, zorder=6)
+    return Line2D([], [], **look_of_line)
 
 
 def _color_by_step(axes, points, steps, look):

@@ -67,7 +67,7 @@ def split(train, test, *, theme="light"):
     for (x, y), (name, color, marker, size) in zip(parts, kinds, strict=True):
         label = f"{name} ({len(x)} rows)"
         axes.scatter(x, y, s=size, color=color, marker=marker, linewidths=0, label=label)
-    add_legend(axes.figure, look, loc="outside upper center", ncols=2, markerscale=2)
+    add_legend(axes.figure, look, axes.collections, loc="outside upper center", markerscale=2)
     return axes.figure
 
 
@@ -97,10 +97,11 @@ def fit(test, predictions, *, label="fit", theme="light"):
     x, y = _columns("fit", *test)
     _, predictions = _columns("fit", x, predictions)
     axes = _plane(look, x, y)
-    axes.scatter(x, y, s=10, color=BLUE, linewidths=0, label="test data")
+    dots = axes.scatter(x, y, s=10, color=BLUE, linewidths=0, label="test data")
     order = np.argsort(x, kind="stable")
-    axes.plot(x[order], predictions[order], color=look.accent, linewidth=2.5, label=label)
-    add_legend(axes.figure, look, loc="outside upper center", ncols=2, markerscale=2)
+    line = dict(color=look.accent, linewidth=2.5, label=label)
+    handles = [dots, *axes.plot(x[order], predictions[order], **line)]
+    add_legend(axes.figure, look, handles, loc="outside upper center", markerscale=2)
     return axes.figure
 
 

@@ -1,17 +1,24 @@
 """Pictures over the steps of a training."""
 
 import numpy as np
+from matplotlib.lines import Line2D
 
+from keras_valleys.plots._honesty import sentence
 from keras_valleys.plots._paths import as_list
 from keras_valleys.plots._style import (
+    add_caption,
     add_legend,
     add_note,
     axis_of,
     get_theme,
+    name_of,
     new_figure,
     path_styles,
     style_axes,
 )
+from keras_valleys.trajectories import Projection
+
+PAIR = ("-", (0, (4, 1.5)))  # what is true, and what it is compared with
 
 
 def loss_by_step(trajectories, *, theme="light"):
@@ -37,9 +44,7 @@ def loss_by_step(trajectories, *, theme="light"):
     """
     rows = [np.asarray(t.losses, "float64") for t in as_list(trajectories)]
     axes = _over_steps(trajectories, rows, get_theme(theme), "loss")
-    finite = np.concatenate([row[np.isfinite(row)] for row in rows] or [[]])
-    if finite.size and finite.min() > 0 and finite.max() > 1000 * finite.min():
-        axes.set_yscale("log")
+    _scale(axes, np.concatenate(rows or [[]]), 1000)
     return axes.figure
 
 
@@ -83,20 +88,115 @@ def _over_steps(trajectories, rows, look, ylabel):
     figure = new_figure(look, (7.0, 4.0))
     axes = style_axes(figure.add_subplot(), look, xlabel="step", ylabel=ylabel)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    diverged = 0
+    diverged, handles = 0, []
     for path, row, style in zip(paths, rows, path_styles(paths), strict=True):
         diverged += int(np.sum(np.isinf(row) | ~np.all(np.isfinite(path.weights), axis=1)))
         every = max(1, len(row) // (120 if len(paths) == 1 else 12))
         values = np.where(np.isfinite(row), row, np.nan)
-        axes.plot(
-            path.steps,
-            values,
-            **style,
-            linewidth=1.8,
-            markersize=3 if len(paths) == 1 else 5,
-            markevery=every,
-        )
+        size = 3 if len(paths) == 1 else 5
+        options = dict(style, linewidth=1.8, markersize=size, markevery=every)
+        handles += axes.plot(path.steps, values, **options)
     add_note(axes, look, [f"{diverged} steps diverged" if diverged else ""])
     if len(paths) > 1:
-        add_legend(figure, look)
+        add_legend(figure, look, handles)
     return axes
+
+
+def honesty(projections, *, theme="light"):
+    """How far the picture of a path on a surface can be trusted, step by step.
+
+    Above, the true loss beside the loss at the nearest point of the line or plane: where they part,
+    the surface does not show what the optimizer saw. Below, the distance from the line or plane
+    beside the distance from the start. Under the picture, each run in words.
+
+    Args:
+        projections: What `keras_valleys.trajectories.on_surface` returns, or a list of that; with
+            an objective, or there are no losses on the plane.
+        theme: "light" or "dark".
+
+    Returns:
+        A matplotlib `Figure`. An axis is logarithmic where its values span more than a factor of
+        1000. A few rows that blew up are cut, which is said above; what is not finite is a gap.
+
+    Raises:
+        ValueError: There is no projection, or the theme is unknown.
+
+    Example:
+
+    >>> line = keras_valleys.surfaces.Surface(np.zeros(2), [[0, 1]], [[2.0, 0.0]], np.zeros(2))
+    >>> path = keras_valleys.trajectories.Trajectory([0, 1], [[0, 1], [6, 9]], [3.0, 2.0])
+    >>> figure = keras_valleys.plots.honesty(keras_valleys.trajectories.on_surface(path, line))
+    >>> figure.axes[1].lines[0].get_ydata()
+    array([1., 9.])
+    """
+    look = get_theme(theme)
+    runs = [projections] if isinstance(projections, Projection) else list(projections)
+    if not runs:
+        raise ValueError(
+            "`honesty` expects one projection or more. Received: none. "
+            "Use `keras_valleys.trajectories.on_surface(trajectory, surface, objective)`."
+        )
+    place = "line" if runs[0].coordinates.shape[1] == 1 else "plane"
+    figure = new_figure(look, (8.0, 6.0 + 0.25 * max(0, len(runs) - 3)))
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    style_axes(upper, look, ylabel="loss")
+    style_axes(lower, look, xlabel="step", ylabel="distance")
+    lower.xaxis.get_major_locator().set_params(integer=True)
+    losses = [(run.losses, run.plane_losses) for run in runs]
+    distances = [(run.distances, run.travelled) for run in runs]
+    _draw_pairs(upper, runs, losses, ("true", f"on the {place}"), look)
+    handles = _draw_pairs(lower, runs, distances, (f"from the {place}", "from the start"), look)
+    _scale(upper, _cut(upper, np.concatenate(losses, axis=1), look), 1000)
+    _scale_distances(lower, _cut(lower, np.concatenate(distances, axis=1), look))
+    if len(runs) > 1:
+        add_legend(figure, look, handles, loc="outside upper center")
+    add_caption(figure, look, [sentence(run, name_of(run, k)) for k, run in enumerate(runs)])
+    return figure
+
+
+def _draw_pairs(axes, runs, pairs, names, look):
+    """Two lines per run, in its color, and above them which is which."""
+    handles = []
+    for run, pair, style in zip(runs, pairs, path_styles(runs), strict=True):
+        mark = dict(color=style["color"], marker=style["marker"], markersize=4.5)
+        every = max(1, len(run.steps) // 12)
+        for values, line in zip(pair, PAIR, strict=True):
+            values = np.where(np.isfinite(values), values, np.nan)
+            axes.plot(run.steps, values, linestyle=line, linewidth=1.6, markevery=every, **mark)
+        handles.append(Line2D([], [], label=style["label"], **mark))
+    kinds = [
+        Line2D([], [], color=look.ink, linestyle=line, linewidth=1.6, label=name)
+        for line, name in zip(PAIR, names, strict=True)
+    ]
+    place = dict(loc="lower left", bbox_to_anchor=(0.0, 0.98), ncols=2, borderaxespad=0.0)
+    axes.legend(handles=kinds, frameon=False, labelcolor=look.ink, fontsize=9, **place)
+    return handles
+
+
+def _scale(axes, values, factor):
+    """Logarithmic where all values are positive and span more than a factor."""
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.min() > 0 and finite.max() > factor * finite.min():
+        axes.set_yscale("log")
+
+
+def _cut(axes, values, look):
+    """Leave out what a few rows that blew up would flatten all others by, and say so above."""
+    finite = values[np.isfinite(values)]
+    top = 3 * np.quantile(finite, 0.9) if finite.size else 0.0
+    if not 0 < 10 * top < finite.max(initial=0.0):
+        return finite
+    low = float(finite.min())
+    axes.set_ylim(low - 0.05 * (top - low), top)
+    add_note(axes, look, [f"cut at {top:.3g}, {np.sum(finite > top)} values above"])
+    return finite[finite <= top]
+
+
+def _scale_distances(axes, finite):
+    """From zero, or logarithmic where the path blew up."""
+    positive = finite[finite > 0]
+    if positive.size and positive.max() > 1000 * np.median(positive):
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=max(positive.min(), np.median(positive) / 1000))
+    else:
+        axes.set_ylim(bottom=0)
