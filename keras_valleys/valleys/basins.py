@@ -70,7 +70,8 @@ def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
         passes = np.column_stack([line.between, line.ridges[:, 1]])
     else:
         positions, heights = places, losses.ravel()[[cells[0] for cells in water.floors]]
-        sides, passes = read_plane(axes, losses.shape, water, heights)
+        sides = read_plane(axes, losses, water, heights)
+        passes = zip(water.passes[0], water.passes[1], water.passes[3], strict=True)
     order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
     ranks = np.argsort(order) if order else np.empty(0, int)
     found = tuple(
