@@ -5,23 +5,33 @@ import numpy as np
 AROUND = [(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)]
 
 
-def middle(axes, shape, cells):
-    """The coordinates of the middle of a plateau, or of that cell of it which is nearest to it."""
+def middles(axes, shape, floors):
+    """The coordinates of each floor, an array of cells: of its middle where it is a plateau."""
+    first = np.unravel_index([cells[0] for cells in floors], shape) if floors else ([],) * len(axes)
+    found = np.stack([axis.nodes[i] for axis, i in zip(axes, np.intp(first), strict=True)], axis=-1)
+    for k, cells in enumerate(floors):
+        if len(cells) > 1:
+            found[k] = _middle(axes, shape, cells)
+    return found
+
+
+def _middle(axes, shape, cells):
+    """The middle of a plateau, or of that cell of it which is nearest to it."""
     where = np.unravel_index(cells, shape)
     spans = [_span(axis, axis.nodes[i]) for axis, i in zip(axes, where, strict=True)]
     found = [axis.fold((a + b) / 2) for axis, (a, b) in zip(axes, spans, strict=True)]
-    if len(axes) == 1 or len(cells) == 1:
-        return tuple(map(float, found))
+    if len(axes) == 1:
+        return found
     away = [np.abs(axis.nodes[i] - c) for axis, i, c in zip(axes, where, found, strict=True)]
     away = [
         np.minimum(gap, axis.period - gap) if axis.joined else gap
         for axis, gap in zip(axes, away, strict=True)
     ]
-    reach = [axis.sizes().max() for axis in axes]
+    reach = [max(axis.sizes().max(), np.finfo(float).tiny) for axis in axes]
     if np.any((away[0] < reach[0]) & (away[1] < reach[1])):
-        return tuple(map(float, found))
+        return found
     nearest = np.argmin(sum((gap / size) ** 2 for gap, size in zip(away, reach, strict=True)))
-    return tuple(float(axis.nodes[i[nearest]]) for axis, i in zip(axes, where, strict=True))
+    return [axis.nodes[i[nearest]] for axis, i in zip(axes, where, strict=True)]
 
 
 def _span(axis, coordinates):
@@ -35,7 +45,7 @@ def _span(axis, coordinates):
 
 
 def read_plane(axes, losses, flood, floors):
-    """`(depth, width, ridges)` of each valley, whose floors have these losses."""
+    """`(depth, width, ridges)` of each valley; `floors` are the losses of their floors."""
     sizes = [axis.sizes() if len(axis.nodes) > 1 else np.ones(1) for axis in axes]
     inside = flood.labels >= 0
     areas = np.multiply.outer(*sizes)[inside]
