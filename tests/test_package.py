@@ -68,7 +68,8 @@ ALLOWED = {
     "_refinement": set(),
     "_sampling": {"_executors"},
     "valleys": {"surfaces", "trajectories"},
-    "events": {"_records"},
+    "events": {"_event_values", "_records"},
+    "_event_values": set(),
     "plots": {"trajectories", "surfaces", "valleys"},
     "callbacks": {
         "_selection",
@@ -81,7 +82,7 @@ ALLOWED = {
         "plots",
         "events",
     },
-    "_weights": set(),
+    "_weights": {"_backends"},
     "_archives": set(),
     "_records": set(),
 }

@@ -1,7 +1,7 @@
 """Pictures of data, training and surfaces, as matplotlib figures without pyplot."""
 
 from keras_valleys.plots._style import optimizer_color
-from keras_valleys.plots.frames import SurfaceFrames, encode
+from keras_valleys.plots.frames import SurfaceFrames, animate, encode
 from keras_valleys.plots.lines import curve, curves
 from keras_valleys.plots.planes import contour
 from keras_valleys.plots.rings import circle
@@ -11,6 +11,7 @@ from keras_valleys.plots.steps import honesty, loss_by_step, weight_by_step
 
 __all__ = [
     "SurfaceFrames",
+    "animate",
     "circle",
     "contour",
     "curve",
