@@ -28,7 +28,7 @@ def _middle(axes, shape, cells):
         for axis, gap in zip(axes, away, strict=True)
     ]
     reach = [max(axis.sizes().max(), np.finfo(float).tiny) for axis in axes]
-    if np.any((away[0] < reach[0]) & (away[1] < reach[1])):
+    if np.any((away[0] <= reach[0]) & (away[1] <= reach[1])):
         return found
     nearest = np.argmin(sum((gap / size) ** 2 for gap, size in zip(away, reach, strict=True)))
     return [axis.nodes[i[nearest]] for axis, i in zip(axes, where, strict=True)]
