@@ -27,10 +27,11 @@ def _middle(axes, shape, cells):
         np.minimum(gap, axis.period - gap) if axis.joined else gap
         for axis, gap in zip(axes, away, strict=True)
     ]
-    reach = [max(axis.sizes().max(), np.finfo(float).tiny) for axis in axes]
-    if np.any((away[0] <= reach[0]) & (away[1] <= reach[1])):
+    halves = [axis.reach()[i] for axis, i in zip(axes, where, strict=True)]
+    if np.any((away[0] <= halves[0]) & (away[1] <= halves[1])):
         return found
-    nearest = np.argmin(sum((gap / size) ** 2 for gap, size in zip(away, reach, strict=True)))
+    lengths = [axis.stop - axis.start or 1.0 for axis in axes]
+    nearest = np.argmin(np.hypot(away[0] / lengths[0], away[1] / lengths[1]))
     return [axis.nodes[i[nearest]] for axis, i in zip(axes, where, strict=True)]
 
 
