@@ -70,6 +70,15 @@ def test_shallow_valleys_belong_to_their_neighbor():
     assert len(find_valleys(surface)) == 1
 
 
+def test_it_is_the_neighbor_over_the_lowest_ridge():
+    """Not the lowest valley of the pool that it is flooded from."""
+    steep = curve([0.0, 3.5, 3.0, 4.2, 4.0, 9.0])
+    assert find_valleys(steep, persistence=0.4).labels.tolist() == [0, 0, 1, 1, 1, 1]
+    wide = Surface(np.outer(steep.losses, [1.0, 1, 1]), [range(6), range(3)], np.eye(2), [0.0, 0])
+    labels = find_valleys(wide, persistence=0.4).labels
+    assert labels.tolist() == [[k] * 3 for k in (0, 0, 1, 1, 1, 1)]
+
+
 def test_against_a_slow_twin():
     for seed in range(50):
         losses = np.random.RandomState(seed).randint(0, 6, 23).astype(float)
