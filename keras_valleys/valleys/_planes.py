@@ -1,0 +1,88 @@
+"""The valleys of a plane: where they lie, how wide they are, and their saddles."""
+
+import numpy as np
+
+AROUND = [(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)]
+
+
+def middles(axes, shape, floors):
+    """The coordinates of each floor, an array of cells: of its middle where it is a plateau."""
+    first = np.unravel_index([cells[0] for cells in floors], shape) if floors else ([],) * len(axes)
+    found = np.stack([axis.nodes[i] for axis, i in zip(axes, np.intp(first), strict=True)], axis=-1)
+    for k, cells in enumerate(floors):
+        if len(cells) > 1:
+            found[k] = _middle(axes, shape, cells)
+    return found
+
+
+def _middle(axes, shape, cells):
+    """The middle of a plateau, or of that cell of it which is nearest to it."""
+    where = np.unravel_index(cells, shape)
+    spans = [_span(axis, axis.nodes[i]) for axis, i in zip(axes, where, strict=True)]
+    found = [axis.fold((a + b) / 2) for axis, (a, b) in zip(axes, spans, strict=True)]
+    if len(axes) == 1:
+        return found
+    away = [np.abs(axis.nodes[i] - c) for axis, i, c in zip(axes, where, found, strict=True)]
+    away = [
+        np.minimum(gap, axis.period - gap) if axis.joined else gap
+        for axis, gap in zip(axes, away, strict=True)
+    ]
+    reach = [max(axis.sizes().max(), np.finfo(float).tiny) for axis in axes]
+    if np.any((away[0] < reach[0]) & (away[1] < reach[1])):
+        return found
+    nearest = np.argmin(sum((gap / size) ** 2 for gap, size in zip(away, reach, strict=True)))
+    return [axis.nodes[i[nearest]] for axis, i in zip(axes, where, strict=True)]
+
+
+def _span(axis, coordinates):
+    """First and last of some nodes; on a ring they begin after the longest part without any."""
+    c = np.unique(coordinates)
+    if not axis.joined:
+        return c[0], c[-1]
+    k = np.argmax(np.diff(np.append(c, c[0] + axis.period)))
+    begin = c[(k + 1) % len(c)]
+    return begin, begin + (c[k] - begin) % axis.period
+
+
+def read_plane(axes, losses, flood, floors):
+    """`(depth, width, ridges)` of each valley; `floors` are the losses of their floors."""
+    sizes = [axis.sizes() if len(axis.nodes) > 1 else np.ones(1) for axis in axes]
+    inside = flood.labels >= 0
+    areas = np.multiply.outer(*sizes)[inside]
+    areas = np.bincount(flood.labels[inside], areas, minlength=len(floors))
+    power = 1 / max(sum(len(axis.nodes) > 1 for axis in axes), 1)
+    saddles, depths = [[] for _ in floors], [np.inf] * len(floors)
+    a, b, cells, heights = flood.passes
+    where = np.unravel_index(cells, losses.shape)
+    positions = np.stack([axis.nodes[i] for axis, i in zip(axes, where, strict=True)], axis=-1)
+    between = ~_only_touching(axes, losses, flood, where)
+    rows = (values[between].tolist() for values in (a, b, heights, positions))
+    for one, other, height, position in zip(*rows, strict=True):
+        for k in (one, other):
+            saddles[k].append(tuple(position))
+            depths[k] = min(depths[k], height - floors[k])
+    widths = (areas**power).tolist()
+    return list(zip(map(float, depths), widths, map(tuple, saddles), strict=True))
+
+
+def _only_touching(axes, losses, flood, where):
+    """Which passes are no saddles: around them lies a lower way, through other valleys.
+
+    Near a peak two basins on opposite sides of it may touch.
+    """
+    a, b, cells, heights = flood.passes
+    lower, labels = [], []
+    for step in AROUND:
+        index, known = [], np.ones(len(cells), bool)
+        for i, d, axis in zip(where, step, axes, strict=True):
+            count = len(axis.nodes)
+            known &= (i + d >= 0) & (i + d < count) | axis.joined
+            index.append((i + d) % count)
+        lower.append(known & (losses[tuple(index)] < heights))
+        labels.append(flood.labels[tuple(index)])
+    lower, labels = np.array(lower), np.array(labels)
+    lower &= labels >= 0
+    reached = lower & (labels == a)
+    for _ in AROUND:
+        reached |= lower & (np.roll(reached, 1, axis=0) | np.roll(reached, -1, axis=0))
+    return np.any(reached & (labels == b), axis=0)
