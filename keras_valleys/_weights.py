@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_valleys._backends import read
+from keras_valleys._backends import reader
 
 
 def to_numpy(tensor):
@@ -13,17 +13,28 @@ def to_numpy(tensor):
     Keras' own `convert_to_numpy` and `get_weights` warn under NumPy 2 (their `__array__` has no
     `copy`), and users run with warnings as errors.
     """
-    tensor = read(tensor)
+    tensor = getattr(tensor, "value", tensor)  # of a Keras variable: the backend's own
     if keras.config.backend() == "torch":
         tensor = tensor.detach().cpu()
         if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
             tensor = ops.cast(tensor, "float32")  # NumPy has no form of it
         return tensor.numpy()
-    array = np.asarray(tensor)
+    # A TensorFlow variable may live on several devices, and NumPy takes thrice as long to read it.
+    array = np.asarray(tensor.value() if hasattr(tensor, "value") else tensor)
     return array.astype("float32") if array.dtype.kind == "V" else array  # such as bfloat16
 
 
 def flatten(variables):
     """The values of `variables` as one new vector of shape `(P,)`, each in C order."""
-    parts = [to_numpy(variable).ravel() for variable in variables]
-    return parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
+    return np.concatenate([to_numpy(variable).ravel() for variable in variables])
+
+
+def flattener(variables):
+    """A function that returns what `flatten` does, for many calls."""
+    readers = [reader(variable) for variable in variables]
+
+    def read():
+        parts = [to_numpy(read()).ravel() for read in readers]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
+
+    return read

@@ -160,7 +160,8 @@ def test_a_larger_model_without_a_surface_shows_its_loss(tmp_path):
 def test_a_larger_model_without_a_surface_is_not_read(tmp_path, monkeypatch):
     model, x, y = network()
     board, reads = SurfaceBoard(tmp_path / "run"), []
-    monkeypatch.setattr("keras_valleys.callbacks.surface_board.flatten", reads.append)
+    flattener = "keras_valleys.callbacks._step_reader.flattener"
+    monkeypatch.setattr(flattener, lambda variables: lambda: reads.append(variables))
     for _ in range(2):
         model.fit(x, y, batch_size=16, verbose=0, callbacks=[board])
     assert reads == []
@@ -392,7 +393,7 @@ def test_outside_of_the_surface_there_is_no_valley(tmp_path, surface):
     x, y = some_data()
     narrow = kv.surfaces.Surface([2.0, 1.0, 3.0], [[0.5, 0.6, 0.7]], [[1.0]], [0.0], ["angle"])
     board = SurfaceBoard(tmp_path / "run", narrow, images=0)
-    rosette_model().fit(x, y, callbacks=[board], verbose=0)
+    rosette_model().fit(x, y, batch_size=len(x), callbacks=[board], verbose=0)
     found = shown(board)
     assert "valley/index" not in found["scalars"] and "valley/phi" in found["scalars"]
     rows, _ = report(found)

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from keras_valleys._records import local_path
-from keras_valleys._weights import flatten
 from keras_valleys.callbacks._step_reader import StepReader, optimizer_name, optimizer_of
 from keras_valleys.callbacks._valley_visits import ValleyVisits
 from keras_valleys.events import EventWriter
@@ -149,7 +148,7 @@ class SurfaceBoard(keras.callbacks.Callback):
                 self._draw(row)
 
     def _write_scalars(self, row):
-        values = dict(zip(self._scalar_tags, row.vector, strict=True))
+        values = dict(zip(self._scalar_tags, row.vector.tolist(), strict=True))
         if row.loss is not None:
             values["valley/loss"] = row.loss
         if self._valleys is not None:
@@ -212,10 +211,10 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._scalar_tags = [f"valley/{tag}" for tag in self._tags]
         return variables
 
-    def _read(self, variables):
+    def _read(self, flat):
         if not self._tags:
             return np.empty(0)  # a large model is not copied at each step for nothing
-        vector = flatten(variables)
+        vector = flat()
         if vector.size == 1:
             return vector
         if not np.all(np.isfinite(vector)):
