@@ -15,12 +15,15 @@ SIZE = (640, 480)  # of the pictures and of the animation
 
 TABS = {
     "timeseries": Expected(
-        words=(*RUNS, "valley/loss", "valley/phi", "valley/path", "valley/surface"),
-        num_charts=2,
+        words=(
+            *(*RUNS, "valley/loss", "valley/phi", "valley/index"),
+            *("valley/path", "valley/surface"),
+        ),
+        num_charts=3,
         images={SIZE: 4},
         frames=(10,),
     ),
-    "scalars": Expected(words=(*RUNS, "valley/loss", "valley/phi"), num_charts=2),
+    "scalars": Expected(words=(*RUNS, "valley/loss", "valley/phi", "valley/index"), num_charts=3),
     "images": Expected(
         words=(*RUNS, "valley/path", "valley/surface"), images={SIZE: 4}, frames=(10,)
     ),
@@ -69,8 +72,8 @@ def test_every_tab_shows_what_was_written(browser, url, tmp_path):
 
 def test_a_tab_that_lacks_something_fails(browser, url, tmp_path, monkeypatch):
     monkeypatch.setattr("browser.TIMEOUT", 3)
-    wrong = Expected(words=("rmsprop",), num_charts=3, images={(1, 2): 1}, frames=(11,))
-    with pytest.raises(AssertionError, match="(?s)'rmsprop'.*3 charts.*(1, 2).*11 images"):
+    wrong = Expected(words=("rmsprop",), num_charts=4, images={(1, 2): 1}, frames=(11,))
+    with pytest.raises(AssertionError, match="(?s)'rmsprop'.*4 charts.*(1, 2).*11 images"):
         check_tabs(browser, url, {"scalars": wrong}, tmp_path)
     assert (tmp_path / "scalars.png").exists()
 
