@@ -15,6 +15,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_p
 from keras_valleys._event_values import as_number, check, image_strings, unfit
 from keras_valleys._records import claim, frame, local_path
 
+SUMMARY = bytes([event_pb2.Event.SUMMARY_FIELD_NUMBER << 3 | 2])  # the key of the field
+
 
 class EventWriter:
     """Writes the scalars, images, texts and hyperparameters of one run for TensorBoard.
@@ -63,7 +65,8 @@ class EventWriter:
         else:
             self.path = self._file.name
             weakref.finalize(self, self._file.close)
-            self._append(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
+            first = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
+            self._append(first.SerializeToString())
 
     def scalar(self, tag, value, step):
         """Write a point of a curve.
@@ -86,7 +89,10 @@ class EventWriter:
         if not isinstance(values, dict) or not values:
             expected = "a dictionary of tags to numbers as `values`"
             raise unfit(expected, repr(values), "Name each number, such as {'valley/loss': 0.5}.")
-        numbers = {tag: as_number(value) for tag, value in values.items()}
+        numbers = {
+            tag: value if type(value) is float else as_number(value)
+            for tag, value in values.items()
+        }
         for tag in numbers:
             check(tag, step)
         with self._lock:
@@ -201,8 +207,9 @@ class EventWriter:
             return
         for tag in tags:
             self._check_order(tag, step, plugin)
-        summary = summary_pb2.Summary.FromString(summary)
-        if self._append(event_pb2.Event(wall_time=time.time(), step=step, summary=summary)):
+        # The bytes of an event with this summary, in half the time that it takes to make one.
+        head = event_pb2.Event(wall_time=time.time(), step=step).SerializeToString()
+        if self._append(b"".join((head, SUMMARY, _varint(len(summary)), summary))):
             self._tags.update(dict.fromkeys(tags, (plugin, step)))
 
     def _check_order(self, tag, step, plugin):
@@ -217,8 +224,8 @@ class EventWriter:
             raise unfit("steps that do not fall", received, "Count on, or use a new writer.")
 
     def _append(self, event):
-        """Write `event`; tell whether it is in the file, or will be as soon as the disk allows."""
-        record = frame(event.SerializeToString())
+        """Write a serialized event; tell whether it is in the file, or will be in a while."""
+        record = frame(event)
         try:
             self._send()
             self._record, self._sent = record, 0
@@ -252,6 +259,15 @@ def _summary(tag, tensor, metadata=None):
     """A serialized summary; several, one after the other, are a summary as well."""
     value = summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=metadata)
     return summary_pb2.Summary(value=[value]).SerializeToString()
+
+
+def _varint(number):
+    """A whole number as protocol buffers write it."""
+    parts = bytearray()
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*parts, number])
 
 
 def _as_float32(number):

@@ -449,3 +449,25 @@ print("equal")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip().endswith("equal"), done.stderr
+
+
+def test_callbacks_of_one_fit_read_the_weights_once(monkeypatch):
+    from keras_valleys.callbacks import _step_reader
+
+    reads, flattener = [], _step_reader.flattener
+
+    def counting(variables):
+        flat = flattener(variables)
+        return lambda: reads.append(len(variables)) or flat()
+
+    monkeypatch.setattr(_step_reader, "flattener", counting)
+    x, y = kv.datasets.straight_line(70)[0]
+    whole, again, part = (TrajectoryRecorder(weights=w) for w in (None, None, "kernel"))
+    callbacks = [whole, again, part]
+    dense_model().fit(x, y, batch_size=16, shuffle=False, callbacks=callbacks, verbose=0)
+    assert np.array_equal(whole.trajectory.weights, again.trajectory.weights)
+    assert np.array_equal(whole.trajectory.weights[:, :1], part.trajectory.weights)
+    # Three steps; the ends of the epoch and of the training are read by each callback.
+    steps = len(whole.trajectory) - 1
+    assert steps == 3
+    assert reads.count(1) == steps + 2 and reads.count(2) == steps + 2 * 2

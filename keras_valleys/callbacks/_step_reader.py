@@ -10,6 +10,9 @@ Keras makes this harder than it sounds. The facts that this file is built on:
 - `on_train_batch_begin` also fires for a batch that then turns out not to exist, and a model may
   have no weights yet when it fires first.
 - With `steps_per_execution=k` the hooks fire once per k steps.
+- Reading a variable between steps takes as long as a twentieth of a small model's step. Keras makes
+  a new dictionary of logs for each hook and hands it from callback to callback: in that of
+  `on_train_batch_begin` the first that reads the weights leaves them for the next.
 """
 
 import dataclasses
@@ -26,6 +29,7 @@ EXACT = "exact, from StepLoss"
 UNDONE = "the epoch's running mean undone, in float32"
 LOGGED = "as train_step logged it"
 UNSEEN = "not seen: with steps_per_execution > 1 Keras shows only the last loss of several"
+SHARED = "keras_valleys_weights"  # key of the logs of a hook: variables and their vector
 MISSING = "not known: not logged, or the loss was reset within the epoch"
 
 
@@ -93,7 +97,7 @@ class StepReader:
         """Start an epoch: Keras has reset the loss tracker."""
         self._iterations = self._count_iterations(model)
 
-    def batch_begin(self, callback, batch):
+    def batch_begin(self, callback, batch, logs):
         """Read the state before a step, where a row is due."""
         step = self._step + batch
         due = step >= self._due
@@ -115,7 +119,8 @@ class StepReader:
         if due:
             self._due = (step // self.every + 1) * self.every
             self.final = None
-            self._latest = Row(step, self._read(), before=tracked if needed else None)
+            vector = self.read(lambda: self._read_once({} if logs is None else logs))
+            self._latest = Row(step, vector, before=tracked if needed else None)
             self.rows.append(self._latest)
             self._open[batch + self._stride - 1] = self._latest
 
@@ -177,6 +182,16 @@ class StepReader:
 
     def _read(self):
         return self.read(self._flat)
+
+    def _read_once(self, logs):
+        """The weights, read by the first callback of a hook."""
+        variables, vector = logs.get(SHARED, ((), None))
+        if len(variables) != len(self._variables) or not all(
+            map(operator.is_, variables, self._variables)
+        ):
+            vector = self._flat()
+            logs[SHARED] = self._variables, vector
+        return vector
 
     def _read_tracker(self, needed=False):
         """Total and count of the loss tracker, where they are needed."""

@@ -109,7 +109,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._reader.epoch_begin(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._reader.batch_begin(self, batch)
+        self._reader.batch_begin(self, batch, logs)
         self._write_rows()
 
     def on_train_batch_end(self, batch, logs=None):

@@ -83,7 +83,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._reader.epoch_begin(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._reader.batch_begin(self, batch)
+        self._reader.batch_begin(self, batch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
         self._reader.batch_end(batch, logs)
