@@ -159,7 +159,7 @@ class Walks:
             begin, compiles = time.perf_counter(), not walker.compiled
             found = walker(self._starts[part], self._steps, self._marks, rate)
             checkpoint.put(part, found)
-            seconds = (time.perf_counter() - begin) / len(part)
+            seconds = (time.perf_counter() - begin) / self._chunk  # the last one is padded
             progress.add(len(part), None if compiles else seconds)
 
 
