@@ -55,8 +55,9 @@ def descend(
     other.
 
     It is the objective that they descend on: layers run in inference mode. `model.fit` does the
-    same for models without Dropout, BatchNormalization and their like. Constraints of the weights
-    apply after each step. An optimizer given as an instance is copied by its config: it is not
+    same for models without Dropout, BatchNormalization and their like, without a `train_step` of
+    their own, and, on TensorFlow, without Embedding layers, whose gradients it gives to the
+    optimizer in parts. Constraints of the weights apply after each step. An optimizer given as an instance is copied by its config: it is not
     changed, and what it has learned so far is not taken over.
 
     Args:
@@ -136,6 +137,6 @@ def _marks(paths, steps, starts):
         raise ValueError(
             f"`descend` expects `paths` of at most {PATHS_BYTES >> 20} MB. Received: {len(marks)} "
             f"times {len(starts)} weight vectors, {len(marks) * starts.nbytes >> 20} MB. "
-            f"Use paths={every} to keep every {every}th step, or fewer starts."
+            f"Use paths={every}, one step in {every}, or fewer starts."
         )
     return tuple(marks)

@@ -104,7 +104,7 @@ def legend_entries(valleys, indices, look):
         entries.append(Patch(alpha=0, label=f"and {len(shown) - MAX_ENTRIES} more"))
     if np.any(indices < 0):
         options = dict(facecolor=look.background, edgecolor=look.muted, hatch="/////")
-        entries.append(Patch(label="no valley: left the surface, or diverged", **options))
+        entries.append(Patch(label="none: outside, diverged", **options))
     return entries
 
 

@@ -146,9 +146,12 @@ def basins_by_learning_rate(basin_map, valleys, *, theme="light"):
 def _maps(basin_map, valleys, look):
     """One map over two axes per optimizer, under the surface's contours."""
     surface, count = valleys.surface, len(basin_map.optimizers)
-    columns = min(count, 3)
+    columns = 2 if count in (2, 4) else min(count, 3)
     rows = -(-count // columns)
-    figure = new_figure(look, (1.0 + 4.6 * columns, 1.3 + 4.4 * rows))
+    spans = [np.ptp(axis) for axis in basin_map.coordinates]
+    ratio = np.clip(spans[1] / spans[0], 0.6, 1.6) if is_isometric(surface) else 0.9
+    size = (0.9 + 4.6 * columns, 1.4 + (0.8 + 4.0 * ratio) * rows)
+    figure = new_figure(look, (size[0] + 3.6 * (count == 1), size[1]))
     _sharpen(figure, max(map(len, basin_map.coordinates)) / 3.9)
     (x_scale, x_text), (y_scale, y_text) = map(axis_of, surface.labels)
     panels = figure.subplots(rows, columns, squeeze=False).flat
@@ -182,7 +185,8 @@ def _maps(basin_map, valleys, look):
 
 def _finish(figure, axes, basin_map, valleys, look, notes):
     entries = legend_entries(valleys, basin_map.indices, look)
-    add_legend(figure, look, entries, loc="outside upper center")
+    single = len(figure.axes) == 1
+    add_legend(figure, look, entries, loc=f"outside {'right upper' if single else 'upper center'}")
     if len(basin_map.coordinates) == 1:
         add_note(axes, look, notes)
     far = basin_map.distances[np.isfinite(basin_map.distances)]
