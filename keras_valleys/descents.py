@@ -57,8 +57,9 @@ def descend(
     It is the objective that they descend on: layers run in inference mode. `model.fit` does the
     same for models without Dropout, BatchNormalization and their like, without a `train_step` of
     their own, and, on TensorFlow, without Embedding layers, whose gradients it gives to the
-    optimizer in parts. Constraints of the weights apply after each step. An optimizer given as an instance is copied by its config: it is not
-    changed, and what it has learned so far is not taken over.
+    optimizer in parts. Constraints of the weights apply after each step. An optimizer given as an
+    instance is copied by its config: it is not changed, and what it has learned so far is not
+    taken over.
 
     Args:
         objective: A `keras_valleys.objectives.Objective` over P weights, of data in one batch.
