@@ -293,7 +293,7 @@ def test_the_script_maps_by_start_and_by_learning_rate(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [("--optimizers", "lamb"), ("--optimizers", "no-such"), ("--steps", "0"), ("--by", "chance"),
-     ("--rates", "1", "0.1"), ("--num-lines", "0")],
+     ("--rates", "1", "0.1")],
 )  # fmt: skip
 def test_the_script_refuses_in_one_line(tmp_path, arguments):
     done = run(tmp_path / "logs", *arguments)

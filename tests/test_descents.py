@@ -31,12 +31,10 @@ STEPS = 6
 
 FORMS = {name: lambda c=CLASSES[name]: c(0.02) for name in PLAIN}
 FORMS |= {
-    "momentum": lambda: optimizers.SGD(0.02, momentum=0.9),
+    "momentum": lambda: optimizers.SGD(0.05, momentum=0.9),
     "nesterov": lambda: optimizers.SGD(0.02, momentum=0.8, nesterov=True),
     "amsgrad": lambda: optimizers.Adam(0.02, amsgrad=True),
-    "centered": lambda: optimizers.RMSprop(0.02, centered=True, momentum=0.5),
     "decay": lambda: optimizers.SGD(0.05, weight_decay=0.3),
-    "decoupled decay": lambda: optimizers.AdamW(0.02, weight_decay=0.3),
     "schedule": lambda: optimizers.Adam(DECAY),
     "clipvalue": lambda: optimizers.SGD(0.1, clipvalue=0.05),
     "ema": lambda: optimizers.SGD(0.1, use_ema=True, ema_momentum=0.7),
@@ -237,9 +235,9 @@ def test_a_start_that_diverges_harms_no_other(together, monkeypatch):
     monkeypatch.setattr(_walks, "pays_together", lambda _: together)
     objective = objective_of(line)
     starts = starts_of(objective, 4)
-    calm = descend(objective, optimizers.Adam(0.1), starts, STEPS, paths=True)
-    starts[2] = 1e37
-    found = descend(objective, optimizers.Adam(0.1), starts, STEPS, paths=True)
+    calm = descend(objective, FORMS["momentum"](), starts, STEPS, paths=True)
+    starts[2] = 3e38
+    found = descend(objective, FORMS["momentum"](), starts, STEPS, paths=True)
     assert not np.isfinite(found.losses[2]) and not np.all(np.isfinite(found.weights[2]))
     others = [0, 1, 3]
     np.testing.assert_allclose(found.paths[:, others], calm.paths[:, others], rtol=1e-6)
@@ -252,7 +250,10 @@ def test_nothing_of_the_callers_changes():
     objective = kv.objectives.Objective(model, x, y)
     optimizer, unbuilt = model.optimizer, optimizers.SGD(0.1, momentum=0.9)
     config = {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}
-    before = [np.array(v.value) for v in [*model.variables, *optimizer.variables]]
+    before = [
+        np.array(keras.ops.convert_to_numpy(v.value))
+        for v in [*model.variables, *optimizer.variables]
+    ]
     starts = starts_of(objective, 3)
     given = starts.copy()
     fresh = descend(objective, optimizers.Adam(0.03, use_ema=True), starts, 3)
@@ -260,7 +261,10 @@ def test_nothing_of_the_callers_changes():
     np.testing.assert_array_equal(found.weights, fresh.weights)
     by_config = descend(objective, config, starts, 3).weights
     np.testing.assert_array_equal(by_config, descend(objective, unbuilt, starts, 3).weights)
-    after = [np.array(v.value) for v in [*model.variables, *optimizer.variables]]
+    after = [
+        np.array(keras.ops.convert_to_numpy(v.value))
+        for v in [*model.variables, *optimizer.variables]
+    ]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not unbuilt.built and len(unbuilt.variables) == 2 and len(config["config"]) == 2
