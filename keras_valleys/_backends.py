@@ -110,14 +110,13 @@ def build(optimizer, weights):
         return
     import tensorflow as tf
 
-    @functools.partial(tf.function, autograph=False)
     def trace():
         # As in fit, what the optimizer assigns when it is built is lost: Keras 3.15's
         # ScheduleFreeAdamW begins at 0 on TensorFlow, and at the weights on JAX and torch.
         if not optimizer.built:
             optimizer.build([weights])
 
-    trace()
+    tf.function(trace, autograph=False).get_concrete_function()
 
 
 def applier(optimizer, variables):

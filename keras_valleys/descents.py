@@ -84,14 +84,13 @@ def descend(
 
     Example:
 
-    >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
-    >>> model.compile(loss=keras_valleys.losses.RootError())
-    >>> (x, y), _ = keras_valleys.datasets.rosette()
-    >>> objective = keras_valleys.objectives.Objective(model, x, y)
-    >>> starts = np.radians([[-60.0], [5.0], [45.0]])
-    >>> found = keras_valleys.descents.descend(objective, keras.optimizers.Adam(0.01), starts, 60)
-    >>> np.degrees(found.weights[:, 0]).round().tolist()
-    [-36.0, 0.0, 36.0]
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    >>> model.compile(loss="mean_squared_error")
+    >>> objective = keras_valleys.objectives.Objective(model, np.ones((1, 1)), np.zeros((1, 1)))
+    >>> optimizer = keras.optimizers.SGD(0.25)  # of the square of the weight: it halves each time
+    >>> found = keras_valleys.descents.descend(objective, optimizer, [[1.0], [-4.0], [8.0]], 2)
+    >>> found.weights[:, 0].tolist(), found.losses.tolist()
+    ([0.25, -1.0, 2.0], [0.0625, 1.0, 4.0])
     """
     check_verbose(verbose, "descend")
     check_whole("descend", 1, steps=steps)
