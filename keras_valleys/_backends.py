@@ -25,6 +25,22 @@ def compiled(function):
     return torch.no_grad()(function)
 
 
+def reader(variable):
+    """A function that returns the tensor of a Keras variable's value, as often as it is called.
+
+    Callbacks read between the steps of a training, where TensorFlow's own ways take thrice as long.
+    """
+    value = variable.value
+    if keras.config.backend() != "tensorflow" or not hasattr(value, "handle"):
+        return lambda: variable.value
+    if hasattr(value, "values"):  # on several devices
+        return lambda: variable.value.value()
+    import tensorflow as tf
+
+    read = tf.raw_ops.ReadVariableOp
+    return functools.partial(read, resource=value.handle, dtype=value.dtype)
+
+
 def map_rows(function, rows):
     """`function` of each row, stacked."""
     group = getattr(function, "group", 1)

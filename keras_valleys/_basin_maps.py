@@ -213,7 +213,7 @@ def _where(objective, weights, valleys, grid):
         distances = np.linalg.norm(off, axis=-1)
     num_axes = ends.shape[-1]
     indices = np.asarray(valleys.at(ends[..., 0] if num_axes == 1 else ends))
-    losses = objective(weights)
+    losses = np.stack([objective(part) for part in weights])  # as for each optimizer alone
     indices = np.where(np.isfinite(losses), indices, -1)
     return (
         indices.reshape(grid), losses.reshape(grid), ends.reshape(*grid, num_axes),

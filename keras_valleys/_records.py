@@ -1,6 +1,7 @@
 """Event files: a folder of their own, and records in TensorFlow's TFRecord framing."""
 
 import contextlib
+import functools
 import os
 import socket
 import struct
@@ -51,8 +52,13 @@ def _check_free(folder, besides=None):
 
 def frame(data):
     """A record of an event file: length and bytes, each with its checksum."""
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+    return b"".join((_head(len(data)), data, _masked_crc(data)))
+
+
+@functools.lru_cache(maxsize=64)  # the points of a curve are of few lengths
+def _head(length):
+    length = struct.pack("<Q", length)
+    return length + _masked_crc(length)
 
 
 def _masked_crc(data):

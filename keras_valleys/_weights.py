@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_valleys._backends import reader
+
 
 def to_numpy(tensor):
     """The values of a tensor or variable; they may share its memory.
@@ -25,3 +27,14 @@ def to_numpy(tensor):
 def flatten(variables):
     """The values of `variables` as one new vector of shape `(P,)`, each in C order."""
     return np.concatenate([to_numpy(variable).ravel() for variable in variables])
+
+
+def flattener(variables):
+    """A function that returns what `flatten` does, for many calls."""
+    readers = [reader(variable) for variable in variables]
+
+    def read():
+        parts = [to_numpy(read()).ravel() for read in readers]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
+
+    return read

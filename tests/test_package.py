@@ -87,7 +87,8 @@ ALLOWED = {
     },
     "_optimizers": {"_backends", "_weights"},
     "_walks": {"_backends", "_sampling", "_weights"},
-    "events": {"_records"},
+    "events": {"_event_values", "_records"},
+    "_event_values": set(),
     "plots": {"trajectories", "surfaces", "valleys"},
     "callbacks": {
         "_selection",
@@ -96,10 +97,11 @@ ALLOWED = {
         "metrics",
         "trajectories",
         "surfaces",
+        "valleys",
         "plots",
         "events",
     },
-    "_weights": set(),
+    "_weights": {"_backends"},
     "_archives": set(),
     "_records": set(),
 }

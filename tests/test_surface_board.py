@@ -66,7 +66,8 @@ def check_scalars(found, path, names=("phi",), rows=slice(None)):
     seen = np.append(np.ones(len(steps) - 1, bool), np.isfinite(losses[-1]))  # no loss at the end
     expected = {"loss": (steps[seen], losses[seen])}
     expected |= {name: (steps, weights[:, k]) for k, name in enumerate(names)}
-    assert sorted(found["scalars"]) == sorted(f"valley/{name}" for name in expected)
+    tags = found["scalars"].keys() - {"valley/index"}  # has a test of its own
+    assert tags == {f"valley/{name}" for name in expected}
     for name, columns in expected.items():
         points = np.array(found["scalars"][f"valley/{name}"])
         np.testing.assert_allclose(points, np.stack(columns, 1), rtol=1e-7, err_msg=name)
@@ -94,6 +95,14 @@ def check_animation(found, step, num_frames):
         movie.seek(num_frames - 1)
         movie.load()
     assert last == step
+
+
+def check_animation_is_made_of(movie, pictures):
+    with Image.open(io.BytesIO(movie)) as movie:
+        for number, picture in enumerate(pictures):
+            movie.seek(number)
+            with Image.open(io.BytesIO(picture)) as still:
+                assert np.array_equal(*(np.asarray(i.convert("RGB")) for i in (movie, still)))
 
 
 def report(found):
@@ -151,7 +160,8 @@ def test_a_larger_model_without_a_surface_shows_its_loss(tmp_path):
 def test_a_larger_model_without_a_surface_is_not_read(tmp_path, monkeypatch):
     model, x, y = network()
     board, reads = SurfaceBoard(tmp_path / "run"), []
-    monkeypatch.setattr("keras_valleys.callbacks.surface_board.flatten", reads.append)
+    flattener = "keras_valleys.callbacks._step_reader.flattener"
+    monkeypatch.setattr(flattener, lambda variables: lambda: reads.append(variables))
     for _ in range(2):
         model.fit(x, y, batch_size=16, verbose=0, callbacks=[board])
     assert reads == []
@@ -202,7 +212,7 @@ def test_a_larger_model_shows_its_coordinates_on_the_surface(tmp_path, labels, n
     for name, column in zip(names, coordinates, strict=True):
         points = np.array(found["scalars"][f"valley/{name}"])
         np.testing.assert_allclose(points, np.stack([path.steps, column], 1), atol=1e-6)
-    assert len(found["scalars"]) == 3
+    assert len(found["scalars"]) == 4  # with loss and index
     assert image_steps(found) == [0, path.steps[-1]]
     assert found["hparams"][f"start_{names[0]}"] == pytest.approx(0, abs=1e-6)
 
@@ -212,7 +222,7 @@ def test_several_steps_per_execution_show_the_steps_that_were_seen(tmp_path, sur
     recorder, board = TrajectoryRecorder(), SurfaceBoard(tmp_path / "run", surface, images=3)
     fit(rosette_model(steps_per_execution=2), recorder, board)
     found, path = shown(board), recorder.trajectory
-    assert found["scalars"].keys() == {"valley/phi"}
+    assert found["scalars"].keys() == {"valley/phi", "valley/index"}
     points = np.array(found["scalars"]["valley/phi"])
     np.testing.assert_array_equal(points, np.stack([path.steps, path.weights[:, 0]], 1))
     assert image_steps(found) == [0, 5, 10]
@@ -254,7 +264,12 @@ def test_pictures_are_evenly_spaced(tmp_path, surface, images, size, epochs, ste
     assert image_steps(found) == steps
     if images:
         check_pictures(found)
-        check_animation(found, steps[-1], min(16, steps[-1] + 1))
+        check_animation(found, steps[-1], min(10, steps[-1] + 1))
+        if len(steps) == 10:
+            (_, movie), *_ = found["images"]["valley/path"]
+            check_animation_is_made_of(
+                movie, [data for _, data in found["images"]["valley/surface"]]
+            )
     else:
         assert found["images"] == {} and len(found["scalars"]["valley/phi"]) == 5
 
@@ -314,6 +329,10 @@ def test_the_report_tells_the_run_in_a_table(tmp_path, surface):
     fit(rosette_model(keras.optimizers.Adam(0.3)), board, recorder)
     rows, step = report(shown(board))
     path = recorder.trajectory
+    of_valleys = [name for name in rows if name.startswith(("valleys", "derail"))]
+    assert of_valleys[:2] == ["valleys visited", "derailments"]
+    assert int(rows["derailments"]) == len(of_valleys) - 2
+    rows = {name: value for name, value in rows.items() if name not in of_valleys}
     best = int(np.nanargmin(path.losses))
     assert step == 10
     assert rows == {
@@ -327,6 +346,58 @@ def test_the_report_tells_the_run_in_a_table(tmp_path, surface):
         "last loss": f"{path.losses[9]:.6g} (step 9)",
         "losses are": "exact, from StepLoss",
     }
+
+
+def downhill(phi, surface):
+    """The angle where walking down the samples ends, the long way: the slow twin of the basins."""
+    (x,), losses = surface.coordinates, surface.losses
+    k = int(np.argmin(np.abs(x - phi)))
+    while True:
+        around = range(max(k - 1, 0), min(k + 2, len(x)))
+        lowest = min(around, key=lambda i: losses[i])
+        if lowest == k:
+            return float(x[k])
+        k = lowest
+
+
+@pytest.mark.parametrize("turns", [0, 2])
+def test_each_step_has_the_index_of_its_valley(tmp_path, turns):
+    x, y = kv.datasets.rosette()[0]
+    model, recorder = rosette_model(), TrajectoryRecorder()
+    phi = np.linspace(-np.pi / 2, np.pi / 2, 1000)
+    wide = kv.surfaces.evaluate(kv.objectives.Objective(model, x, y), coordinates=phi)
+    model.layers[-1].phi.assign(np.pi / 4 + turns * np.pi)
+    board = SurfaceBoard(tmp_path / "run", wide, images=0)
+    data = kv.datasets.repeat(x, y, 20)
+    model.fit(*data, batch_size=670, shuffle=False, verbose=0, callbacks=[board, recorder])
+    found = shown(board)
+    path = recorder.trajectory
+    angles = path.weights[:, 0].astype("float64") - turns * np.pi
+    floors = [downhill(angle, wide) for angle in angles]
+    steps, indices = zip(*found["scalars"]["valley/index"], strict=True)
+    assert list(steps) == path.steps.tolist()
+    names = {0: 0, 1: 36, 2: 36}  # of two valleys equally low
+    assert [names[i] for i in indices] == [round(np.degrees(floor)) for floor in floors]
+    rows, _ = report(found)
+    crossed = [step for step, a, b in zip(steps, floors, floors[1:], strict=False) if a != b]
+    assert rows["derailments"] == str(len(crossed))
+    way = rows[f"derailed at step {crossed[0]:.0f}"]
+    assert way.startswith(f"from valley {indices[0]:.0f} (3")
+    rise = path.losses[int(crossed[0]) + 1] - path.losses[int(crossed[0])]
+    assert float(way.rsplit(" ", 1)[1]) == pytest.approx(rise, rel=1e-5)
+    assert rows["valleys visited"].startswith(f"valley {indices[0]:.0f} (3")
+    assert crossed == [6] or turns  # far from 0 float32 is coarse
+
+
+def test_outside_of_the_surface_there_is_no_valley(tmp_path, surface):
+    x, y = some_data()
+    narrow = kv.surfaces.Surface([2.0, 1.0, 3.0], [[0.5, 0.6, 0.7]], [[1.0]], [0.0], ["angle"])
+    board = SurfaceBoard(tmp_path / "run", narrow, images=0)
+    rosette_model().fit(x, y, batch_size=len(x), callbacks=[board], verbose=0)
+    found = shown(board)
+    assert "valley/index" not in found["scalars"] and "valley/phi" in found["scalars"]
+    rows, _ = report(found)
+    assert rows["valleys visited"] == "none" and rows["derailments"] == "0"
 
 
 def several_optimizers():
@@ -398,7 +469,7 @@ def test_a_second_fit_writes_a_second_folder_and_counts_on(tmp_path, surface):
     second, path = shown(board), recorder.trajectory
     check_scalars(second, path, rows=slice(10, None))
     assert image_steps(first) == [0, 5, 10] and image_steps(second) == [10, 13, 15]
-    check_animation(second, 15, 16)
+    check_animation(second, 15, 10)
     assert second["hparams"]["start_phi"] == pytest.approx(path.weights[10, 0])
     fit(model, board, epochs=0)
     assert board.log_dir == str(tmp_path / "run-3")
@@ -650,7 +721,7 @@ def test_a_start_at_the_pole(tmp_path, surface):
     check_scalars(found, path)
     assert abs(path.weights[-1, 0]) > 1e6 and len(history.epoch) == 2
     assert len(image_steps(found)) == 10
-    check_animation(found, 10, 11)
+    check_animation(found, 10, 10)
 
 
 def nan_after_three_steps(y_true, y_pred):
@@ -719,7 +790,7 @@ def test_no_epoch_at_all(tmp_path, surface):
     board, model = SurfaceBoard(tmp_path / "run", surface), rosette_model()
     fit(model, board, epochs=0)
     found = shown(board)
-    assert found["scalars"] == {"valley/phi": [(0, pytest.approx(0.7853982))]}
+    assert found["scalars"]["valley/phi"] == [(0, pytest.approx(0.7853982))]
     assert image_steps(found) == [0] and report(found)[0]["steps"] == "0"
 
 

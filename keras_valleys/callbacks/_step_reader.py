@@ -14,11 +14,12 @@ Keras makes this harder than it sounds. The facts that this file is built on:
 
 import dataclasses
 import math
+import operator
 import warnings
 
 import numpy as np
 
-from keras_valleys._weights import flatten, to_numpy
+from keras_valleys._weights import flattener, to_numpy
 from keras_valleys.metrics import StepLoss
 
 EXACT = "exact, from StepLoss"
@@ -46,10 +47,11 @@ class StepReader:
     Args:
         every: Rows are read at every so many steps.
         select: Function from a built model to the list of variables to read.
-        read: Function from these variables to the vector that a row keeps.
+        read: Function that makes the vector that a row keeps. It is called with a function that
+            returns the values of these variables, as one new vector.
     """
 
-    def __init__(self, every, select, read=flatten):
+    def __init__(self, every, select, read=operator.call):
         self.every = every
         self.select = select
         self.read = read
@@ -64,8 +66,11 @@ class StepReader:
         self._due = 0
         self._open = {}  # last batch of an execution -> its row, until its logs are here
         self._latest = None  # the row whose tracker values after the step are to be read
-        self._variables = None
+        self._variables = self._flat = None
         self._known = None  # the variables of the first fit
+
+    def __getstate__(self):
+        return {**self.__dict__, "_flat": None}  # a function: made anew in the next fit
 
     def train_begin(self, model):
         """Meet the model of a new fit."""
@@ -165,12 +170,13 @@ class StepReader:
                 f"variables than in the fit before, {[v.path for v in self._variables][:4]}. "
                 "Make a new callback for each model and for each set of trainable weights."
             )
+        self._flat = flattener(self._variables)
         trackers = [metric for metric in model.metrics if metric.name == "loss"]
         self._tracker = trackers[0] if trackers and hasattr(trackers[0], "count") else None
         return True
 
     def _read(self):
-        return self.read(self._variables)
+        return self.read(self._flat)
 
     def _read_tracker(self, needed=False):
         """Total and count of the loss tracker, where they are needed."""

@@ -47,15 +47,14 @@ def polish(line, losses, surface, objective, noise):
         return points, np.where(np.isnan(values) | (values == -np.inf), np.inf, values)
 
     low, high, found = _shut_in(ask, brackets, known[:, 0], noise)
-    found = _fit(ask, np.stack([low, high]), limits.T, found)
+    found = _fit(ask, np.stack([low, high]), limits.T, found, noise)
     _, values = ask(found, found)
     values = values[:, 0]
     given = known[:, 1] * signs
     better = values <= given + noise * np.abs(given)
     known[better] = np.stack([found, values * signs], axis=1)[better]
     if line.axis.joined:
-        start = line.axis.start
-        known[:, 0] = start + (known[:, 0] - start) % line.axis.period
+        known[:, 0] = line.axis.wrap(known[:, 0])
     floors, ridges = np.split(known, [len(line.floors)])
     return dataclasses.replace(line, floors=floors, ridges=ridges)
 
@@ -106,11 +105,13 @@ def _shut_in(ask, brackets, found, noise):
         points, values = ask(low, high)
         at = np.argmin(values, axis=1)
         lowest = values[rows, at]
-        found = np.where(lowest < best, points[rows, at], found)
-        best = np.minimum(lowest, best)
+        equal = values == lowest[:, None]  # on a plateau its middle
+        last = NUM_POINTS - 1 - np.argmax(equal[:, ::-1], axis=1)
+        middle = (points[rows, at] + points[rows, last]) / 2
+        found, best = np.where(lowest <= best, middle, found), np.minimum(lowest, best)
         above = values > (best + noise * np.abs(best))[:, None]
         left = np.where(above & (index < at[:, None]), index, 0).max(axis=1)
-        right = np.where(above & (index > at[:, None]), index, NUM_POINTS - 1).min(axis=1)
+        right = np.where(above & (index > last[:, None]), index, NUM_POINTS - 1).min(axis=1)
         new_low, new_high = points[rows, left], points[rows, right]
         shrinks = (new_high - new_low < 0.8 * (high - low)) & (high - low > CLOSE)
         if not shrinks.any():
@@ -119,7 +120,7 @@ def _shut_in(ask, brackets, found, noise):
     return low, high, found
 
 
-def _fit(ask, brackets, limits, found):
+def _fit(ask, brackets, limits, found, noise):
     """The places, better known where a polynomial fits the curve around them."""
     halves = (brackets[1] - brackets[0]) / 2
     centers, rounding = brackets.mean(axis=0), np.full(len(found), np.nan)
@@ -131,9 +132,10 @@ def _fit(ask, brackets, limits, found):
         points, values = ask(low, high)
         for k in np.flatnonzero(growing):
             lowest, residual = _lowest_of_fit(points[k], values[k])
-            rounding[k] = residual if np.isnan(rounding[k]) else rounding[k]
-            least = max(rounding[k], np.finfo("float64").eps * np.abs(values[k]).max())
-            growing[k] = residual <= 2 * least and not np.isnan(lowest)
+            size = np.abs(values[k]).max()
+            if np.isnan(rounding[k]):  # in the first window the curve is hidden by it
+                rounding[k] = min(max(residual, size * 1e-16), size * noise)
+            growing[k] = residual <= 2 * rounding[k] and not np.isnan(lowest)
             if growing[k]:
                 centers[k], windows[k] = lowest, (low[k], high[k])
                 growing[k] = low[k] > limits[0][k] or high[k] < limits[1][k]
@@ -156,7 +158,8 @@ def _look_again(ask, windows):
 def _lowest_of_fit(points, values):
     """The minimum of a polynomial through many values, NaN without one, and what it leaves."""
     middle, half = (points[0] + points[-1]) / 2, (points[-1] - points[0]) / 2
-    if not half > 0 or not np.all(np.isfinite(values)):
+    # At the resolution of the coordinate the same few points come again and again.
+    if len(np.unique(points)) < 3 * DEGREE or not np.all(np.isfinite(values)):
         return np.nan, np.inf
     t, base = (points - middle) / half, values.min()
     fit = chebyshev.chebfit(t, values - base, DEGREE)
