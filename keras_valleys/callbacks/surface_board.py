@@ -41,6 +41,9 @@ class SurfaceBoard(keras.callbacks.Callback):
         surface: A `keras_valleys.surfaces.Surface` over all trainable weights. `None` writes
             scalars only.
         images: The largest number of pictures during fit, at least 0.
+        hparams: Dictionary of further hyperparameters to list, which take precedence.
+        objective: The model's `keras_valleys.objectives.Objective`, which measures the scalar
+            `valley/final_loss`, the loss of all rows of data after fit. `None` measures nothing.
 
     Raises:
         ValueError: At once for an impossible argument, at the start of fit for a surface over
@@ -60,7 +63,7 @@ class SurfaceBoard(keras.callbacks.Callback):
     1
     """
 
-    def __init__(self, log_dir, surface=None, images=10):
+    def __init__(self, log_dir, surface=None, images=10, *, hparams=None, objective=None):
         super().__init__()
         if not isinstance(images, numbers.Integral) or isinstance(images, bool) or images < 0:
             raise ValueError(
@@ -75,6 +78,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self.log_dir = local_path(log_dir)
         self.surface = surface
         self.images = images
+        self.hparams, self.objective = dict(hparams or {}), objective
         self._asked_log_dir = self.log_dir
         self._reader = StepReader(1, self._select, self._read)
         self._writer = self._frames = None
@@ -121,6 +125,9 @@ class SurfaceBoard(keras.callbacks.Callback):
         final = self._reader.final
         if final is not None:
             self._write_scalars(final)
+            if self.objective is not None:
+                loss = self.objective(self.objective.point())
+                self._writer.scalar("valley/final_loss", loss, final.step)
             if self._draws:
                 self._draw(final)
                 self._writer.image("valley/path", self._animation(), final.step)
@@ -215,7 +222,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         starts = {
             f"start_{tag}": float(f"{v:.7g}") for tag, v in zip(self._tags, row.vector, strict=True)
         }
-        return {**values, **starts}
+        return {**values, **starts, **self.hparams}
 
     def _report(self):
         rows = self._reader.rows[self._first_row :]
