@@ -175,7 +175,7 @@ def evaluate(
     >>> objective = keras_valleys.objectives.Objective(model, x, y)
     >>> phi = np.linspace(-1.5, 1.5, 61)
     >>> surface = keras_valleys.surfaces.evaluate(objective, coordinates=phi, refine=1e-4)
-    >>> [round(np.degrees(v.position)) for v in keras_valleys.valleys.find_valleys(surface)]
+    >>> [round(np.degrees(v.position[0])) for v in keras_valleys.valleys.find_valleys(surface)]
     [0, 36, -36, -72, 72]
     """
     axes = _as_axes(coordinates)

@@ -98,15 +98,15 @@ def save_predecessor(folder):
 def report(surface, path, loss):
     """Lines that say where phi ended and at which steps it was derailed."""
     phi = float(path.weights[-1, 0])
-    valleys = kv.valleys.find_valleys(surface)
-    valley = kv.valleys.basin_of(phi, valleys, period=np.pi)
-    where = f"in the {describe(valley)}" if valley else "in no valley"
+    valleys = kv.valleys.find_valleys(surface, periodic=np.pi)
+    index = valleys.at(phi)
+    where = f"in the {describe(valleys[index])}" if index >= 0 else "in no valley"
     lines = [f"phi ended at {np.rad2deg(phi):.2f} degrees, {where}; its loss is {loss:.5f}."]
-    for derailed in kv.valleys.derailments(path, surface, period=np.pi):
+    for derailed in kv.valleys.derailments(path, valleys):
         before, after = describe(derailed.before), describe(derailed.after)
         lines.append(f"Step {derailed.step} derailed it: from the {before} into the {after}.")
     return lines if len(lines) > 1 else [*lines, "It was never derailed."]
 
 
 def describe(valley):
-    return f"valley at {np.rad2deg(valley.position) + 0.0:.1f} degrees"
+    return f"valley at {np.rad2deg(valley.position[0]) + 0.0:.1f} degrees"

@@ -67,7 +67,7 @@ ALLOWED = {
     "_executors": set(),
     "_refinement": set(),
     "_sampling": {"_executors"},
-    "valleys": {"trajectories"},
+    "valleys": {"surfaces", "trajectories"},
     "events": {"_records"},
     "plots": {"trajectories", "surfaces", "valleys"},
     "callbacks": {

@@ -239,7 +239,7 @@ def test_curve_shows_five_valleys_and_enlarges_the_narrow_ones():
     assert titles == ["enlarged: \N{MINUS SIGN}72°", "enlarged: 72°"]
     # There the whole valley and both sides of it are in view.
     axes = figure.axes[2]
-    valley = next(v for v in find_valleys(rosette_surface()) if v.position > 1)
+    valley = next(v for v in find_valleys(rosette_surface()) if v.position[0] > 1)
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     assert left < 72 < right and right - left < 5
     assert bottom < valley.loss and valley.loss + valley.depth < top < valley.loss + 0.05

@@ -48,18 +48,18 @@ def draw_curve(axes, surface, look, *, view, mark=None):
 def _label_valleys(axes, valleys, surface, look):
     (x,), (label,) = surface.coordinates, surface.labels
     scale, _ = axis_of(label)
-    shown = sorted(valleys[:MAX_LABELS], key=lambda valley: valley.position)
-    places = spread([v.position * scale for v in shown], 0.1, x[0] * scale, x[-1] * scale)
+    shown = sorted(valleys[:MAX_LABELS], key=lambda valley: valley.position[0])
+    places = spread([v.position[0] * scale for v in shown], 0.1, x[0] * scale, x[-1] * scale)
     bottom, top = axes.get_ylim()
     height = bottom + 0.11 * (top - bottom)
     for valley, place in zip(shown, places, strict=True):
-        position = valley.position * scale
+        position = valley.position[0] * scale
         axes.plot(
             [position, position, place], [valley.loss, (height + valley.loss) / 2, height],
             color=look.muted, linewidth=0.8, linestyle=":", zorder=2,
         )  # fmt: skip
         axes.text(
-            place, height, coordinate_text(valley.position, label),
+            place, height, coordinate_text(valley.position[0], label),
             color=look.ink, fontsize=10, ha="center", va="top", zorder=3,
         )  # fmt: skip
 
@@ -68,7 +68,7 @@ def mark_floors(axes, valleys, surface, look, *, color=None):
     """A ring at the floor of each valley, also where it is not labelled."""
     scale, _ = axis_of(surface.labels[0])
     axes.plot(
-        [valley.position * scale for valley in valleys], [valley.loss for valley in valleys],
+        [valley.position[0] * scale for valley in valleys], [valley.loss for valley in valleys],
         gid="valleys", linestyle="", marker="o", markersize=6, zorder=3, clip_on=False,
         markerfacecolor=look.background, markeredgecolor=color or look.ink,
         markeredgewidth=1.3 if color is None else 2.2,

@@ -41,7 +41,7 @@ def draw_ring(axes, surface, look, view):
             z = np.where((np.cos(phi - viewer) > 0) == front, crest, np.nan)
             axes.plot(*on_ring(phi, z).T, color=look.muted, linewidth=2.6, zorder=4 if front else 2)
         for valley in valleys:
-            angle = valley.position + turn * np.pi
+            angle = valley.position[0] + turn * np.pi
             axes.plot(
                 *on_ring(angle, valley.loss)[:, None], gid="valleys", linestyle="", marker="o",
                 markersize=5, markerfacecolor=look.background, markeredgecolor=look.ink,

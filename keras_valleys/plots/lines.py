@@ -154,13 +154,13 @@ def _narrow_valleys(surface, height):
         if np.isfinite(width) and (shallow or width < 0.01 * (x[-1] - x[0])):
             widths[valley] = width
     narrow = sorted(widths, key=widths.get)[:MAX_ZOOMS]
-    return sorted(narrow, key=lambda valley: valley.position)
+    return sorted(narrow, key=lambda valley: valley.position[0])
 
 
 def _half_width(valley, surface):
     """The distance to the nearer ridge; infinite without one."""
     sides = [
-        abs(ridge - valley.position)
+        abs(ridge - valley.position[0])
         for ridge in valley.ridges
         if np.isfinite(height_at(ridge, surface)) and height_at(ridge, surface) > valley.loss
     ]
@@ -178,12 +178,12 @@ def _zoom(figure, place, surface, valleys, look):
         axes.plot(x * scale, y, color=look.surface, linewidth=2.2)
         mark_floors(axes, [valley], surface, look)
         reach = 3 * _half_width(valley, surface)
-        axes.set_xlim((valley.position - reach) * scale, (valley.position + reach) * scale)
+        axes.set_xlim((valley.position[0] - reach) * scale, (valley.position[0] + reach) * scale)
         axes.set_ylim(valley.loss - 0.7 * valley.depth, valley.loss + 2.2 * valley.depth)
         axes.fill_between(x * scale, axes.get_ylim()[0], y, color=look.fill, linewidth=0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4 if len(valleys) < 3 else 2))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
-        name = f"enlarged: {coordinate_text(valley.position, label)}"
+        name = f"enlarged: {coordinate_text(valley.position[0], label)}"
         axes.set_title(name, color=look.muted, fontsize=9)
         panels.append(axes)
     return panels

@@ -1,0 +1,162 @@
+"""The axes of a grid, lines or rings, and which valley owns a coordinate."""
+
+import bisect
+import dataclasses
+import math
+import numbers
+
+import numpy as np
+
+SLACK = 1e-6  # of an axis: float32 weights at the very end of a float64 axis are inside
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Axis:
+    """One axis of a grid: a line, or with a period a ring.
+
+    Attributes:
+        nodes: The coordinates of the samples; on a ring each place once.
+        stop: The largest coordinate.
+        period: Length of the ring; `None` of a line.
+        joined: Whether the last node and the first are neighbors.
+    """
+
+    nodes: np.ndarray
+    stop: float
+    period: float | None = None
+    joined: bool = False
+
+    @classmethod
+    def of(cls, x, period):
+        """The axis of samples at `x`; of more than one period the first is taken."""
+        if period is None:
+            return cls(x, float(x[-1]))
+        end = float(x[0]) + period
+        nodes = x[: np.searchsorted(x, end - SLACK * period)]
+        # A longer part of the ring than any step was not sampled: nothing is known there.
+        longest = np.diff(nodes).max(initial=0) * (1 + SLACK)
+        joined = len(nodes) < len(x) or end - nodes[-1] <= longest
+        return cls(nodes, end if joined else float(x[-1]), period, joined)
+
+    @property
+    def start(self):
+        return float(self.nodes[0])
+
+    def steps(self):
+        """Distance from each node to the next; where there is no next, infinite."""
+        end = [self.stop if self.joined else np.inf]
+        steps = np.diff(np.concatenate([self.nodes, end]))
+        known = steps[np.isfinite(steps)]
+        if known.size and np.ptp(known) <= SLACK * known.mean():
+            steps[np.isfinite(steps)] = known.mean()  # rounding decides no tie
+        return steps
+
+    def sizes(self):
+        """The length of axis that lies nearer to each node than to the others."""
+        steps = np.where(np.isfinite(self.steps()), self.steps(), 0.0)
+        return (steps + np.roll(steps, 1)) / 2
+
+    def middles(self):
+        """Between each node and the next."""
+        nodes = np.append(self.nodes, self.stop) if self.joined else self.nodes
+        return (nodes[1:] + nodes[:-1]) / 2
+
+    def fold(self, coordinates):
+        """Coordinates within the ring; NaN outside of the axis."""
+        c = np.where(np.isfinite(coordinates), coordinates, np.nan)
+        length = self.stop - self.start
+        if self.period is not None:
+            # Where float32 cannot tell a thousandth of a period, the place in it means nothing.
+            with np.errstate(over="ignore", invalid="ignore"):
+                lost = ~(np.spacing(np.abs(c).astype("float32")) <= self.period / 1000)
+            c = np.where(lost, np.nan, self.start + (c - self.start) % self.period)
+            below = c >= self.start + self.period - SLACK * length
+            c = np.where(below & ~np.bool_(self.joined), c - self.period, c)
+        slack = SLACK * length
+        return np.where((c >= self.start - slack) & (c <= self.stop + slack), c, np.nan)
+
+    def fold_one(self, c):
+        """As `fold` for one float, without the overhead of arrays."""
+        if not math.isfinite(c):
+            return math.nan
+        start, length, period = self.start, self.stop - self.start, self.period
+        if period is not None:
+            if abs(c) * 2.0**-23 > period / 2000 and math.isnan(float(self.fold(c))):
+                return math.nan
+            c = start + (c - start) % period
+            if not self.joined and c >= start + period - SLACK * length:
+                c -= period
+        slack = SLACK * length
+        return c if start - slack <= c <= self.stop + slack else math.nan
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Places:
+    """Which valley owns each part of a grid.
+
+    Attributes:
+        axes: K `Axis`.
+        cuts: K rising tuples of the coordinates that part the axis; a cut belongs to what is below.
+        owners: Integers of shape `(len(cuts[0]) + 1, ...)`: index of the valley or -1.
+    """
+
+    axes: tuple
+    cuts: tuple
+    owners: np.ndarray
+
+    @classmethod
+    def nearest(cls, axes, labels):
+        """The owner of a place is that of the nearest node."""
+        for k, axis in enumerate(axes):
+            if axis.joined:
+                labels = np.concatenate([labels, np.take(labels, [0], k)], k)
+        return cls(axes, tuple(tuple(axis.middles().tolist()) for axis in axes), labels)
+
+    def at(self, coordinates):
+        """Index of the valley at coordinates `(..., K)`, or -1."""
+        inside, where = True, []
+        for k, (axis, cuts) in enumerate(zip(self.axes, self.cuts, strict=True)):
+            folded = axis.fold(coordinates[..., k])
+            inside = inside & ~np.isnan(folded)
+            where.append(np.searchsorted(cuts, np.nan_to_num(folded)))
+        return np.where(inside, self.owners[tuple(where)], -1)
+
+    def at_one(self, point):
+        """As `at` for one point of K floats, in a few microseconds."""
+        where = []
+        for axis, cuts, c in zip(self.axes, self.cuts, point, strict=True):
+            folded = axis.fold_one(float(c))
+            if folded != folded:
+                return -1
+            where.append(bisect.bisect_left(cuts, folded))
+        return int(self.owners[tuple(where)])
+
+
+def read_periods(periodic, coordinates, owner):
+    """The period of each axis, `None` for a line, from what a user may give."""
+    given = periodic if isinstance(periodic, tuple | list) else (periodic,)
+    if not isinstance(periodic, tuple | list):
+        whole = periodic is None or isinstance(periodic, bool | np.bool_)
+        given = given * len(coordinates) if whole else given
+    if len(given) != len(coordinates):
+        raise ValueError(
+            f"`{owner}` expects `periodic` to be True, False, or one entry per axis. "
+            f"Received: periodic={periodic!r} for {len(coordinates)} axes. "
+            "Use a tuple such as (np.pi, None)."
+        )
+    return tuple(_period(one, x, owner) for one, x in zip(given, coordinates, strict=True))
+
+
+def _period(one, x, owner):
+    if one is None or (isinstance(one, bool | np.bool_) and not one):
+        return None
+    if isinstance(one, bool | np.bool_):
+        one = float(x[-1] - x[0])
+    number = isinstance(one, numbers.Real) and math.isfinite(one) and one > 0
+    if not number or len(x) < 2 or x[0] + one * (1 - SLACK) <= x[1]:
+        raise ValueError(
+            f"`{owner}` expects a period longer than a step of the axis, True where that is the "
+            f"axis' extent, or None. Received: {one!r} for an axis of {len(x)} samples from "
+            f"{x[0]:.6g} to {x[-1]:.6g}. Use np.pi for the angle of a line."
+        )
+    return float(one)

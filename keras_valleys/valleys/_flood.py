@@ -1,0 +1,161 @@
+"""The flood of a grid: where each cell drains to, and where the pools meet as the water rises.
+
+Cells are neighbors of all eight around them: with four, each cell of a narrow diagonal valley
+would be a valley of its own. Only between two diverged cells no way leads through a corner.
+
+Each cell drains to its steepest lower neighbor, so that from every cell a way leads down to a
+floor that is nowhere higher than the cell. The lowest way between two floors then need only be
+sought among the basins: one edge per pair of neighboring basins, the lowest of their border.
+"""
+
+import dataclasses
+
+import numpy as np
+
+OFFSETS = {1: [(1,)], 2: [(1, 0), (0, 1), (1, 1), (1, -1)]}
+NOISE = 16  # units in the last place of a loss that are its rounding
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Flood:
+    """What a flood found; valleys are numbered 0, 1, ... in no particular order.
+
+    Attributes:
+        labels: Integers of the grid's shape: the valley of each cell, -1 where not finite.
+        floors: One array of cells (flat indices) per valley: its lowest plateau.
+        passes: Arrays `(a, b, cell, height)`: for each pair of neighboring valleys a < b the
+            highest cell of the lowest way over their border, the lowest first.
+    """
+
+    labels: np.ndarray
+    floors: list
+    passes: tuple
+
+
+def flood(losses, axes, limit):
+    """Flood a grid.
+
+    Args:
+        losses: float64 array of the nodes of the axes.
+        axes: One `Axis` per axis.
+        limit: Function of the losses of floors: valleys less deep belong to their neighbor.
+    """
+    heights = losses.ravel()
+    finite = np.isfinite(heights)
+    edges = list(_edges(losses.shape, axes, finite))
+    roots = _drain(heights, edges)
+    found, basins = np.unique(roots[finite], return_inverse=True)
+    labels = np.full(losses.size, -1)
+    labels[finite] = basins
+    passes = _passes(heights, labels, edges)
+    owners = _merge(heights[found], passes, limit(heights[found]))
+    kept, valleys = np.unique(owners, return_inverse=True)
+    # A cell as low as the floor that it drains to is part of that floor.
+    on_floor = np.flatnonzero(finite & (heights == heights[roots]))
+    on_floor = on_floor[np.isin(labels[on_floor], kept)]
+    on_floor = on_floor[np.argsort(labels[on_floor], kind="stable")]
+    cuts = np.searchsorted(labels[on_floor], kept[1:])
+    floors = np.split(on_floor, cuts) if len(kept) else []
+    labels[finite] = valleys[labels[finite]]
+    passes = _lowest(valleys[passes[0]], valleys[passes[1]], *passes[2:])
+    return Flood(labels.reshape(losses.shape), floors, passes)
+
+
+def _edges(shape, axes, finite):
+    """Pairs of neighbors that are finite, and their distance, per direction."""
+    index = np.arange(len(finite)).reshape(shape)
+    for offset in OFFSETS[len(shape)]:
+        other, squares = index, 0.0
+        for k, (step, axis) in enumerate(zip(offset, axes, strict=True)):
+            if step:
+                other = np.roll(other, -step, k)
+                steps = axis.steps() if step > 0 else np.roll(axis.steps(), 1)
+                squares = squares + np.expand_dims(steps**2, 1 - k if len(axes) > 1 else ())
+        valid = np.isfinite(squares) & finite[index] & finite[other] & (index != other)
+        if all(offset) and len(offset) > 1:
+            sides = [np.roll(index, -step, k) for k, step in enumerate(offset)]
+            valid &= finite[sides[0]] | finite[sides[1]]
+        distances = np.broadcast_to(np.sqrt(squares), shape)
+        yield index[valid], other[valid], distances[valid]
+
+
+def _drain(heights, edges):
+    """The floor that each cell drains to, named by one of its cells."""
+    target, best = np.arange(len(heights)), np.zeros(len(heights))
+    level = [np.empty((2, 0), int)]
+    for u, v, distance in edges:
+        with np.errstate(over="ignore"):
+            slopes = (heights[u] - heights[v]) / distance
+        for a, b, slope in ((u, v, slopes), (v, u, -slopes)):
+            steeper = slope > best[a]
+            best[a[steeper]], target[a[steeper]] = slope[steeper], b[steeper]
+        flat = heights[u] == heights[v]
+        level += [np.stack([u[flat], v[flat]]), np.stack([v[flat], u[flat]])]
+    a, b = np.concatenate(level, axis=1)
+    while True:  # a terrace drains by the nearest way down
+        waiting = target[a] == a
+        a, b = a[waiting], b[waiting]
+        ready = target[b] != b
+        if not ready.any():
+            break
+        target[a[ready]] = b[ready]
+    while len(a):  # what is left are floors: each becomes one
+        low, high = np.minimum(target[a], target[b]), np.maximum(target[a], target[b])
+        differ = low != high
+        a, b, low, high = (values[differ] for values in (a, b, low, high))
+        np.minimum.at(target, high, low)
+        target = _ends(target)
+    return _ends(target)
+
+
+def _ends(target):
+    """Where following the targets ends."""
+    while True:
+        further = target[target]
+        if np.array_equal(further, target):
+            return target
+        target = further
+
+
+def _passes(heights, labels, edges):
+    """The lowest pass between each pair of neighboring basins, the lowest first."""
+    u, v = np.concatenate([np.stack(edge[:2]) for edge in edges], axis=1)
+    border = labels[u] != labels[v]
+    u, v = u[border], v[border]
+    cells = np.where(heights[u] >= heights[v], u, v)
+    return _lowest(labels[u], labels[v], cells, heights[cells])
+
+
+def _lowest(a, b, cells, heights):
+    differ = a != b
+    a, b, cells, heights = (values[differ] for values in (a, b, cells, heights))
+    order = np.argsort(heights, kind="stable")
+    a, b, cells, heights = (values[order] for values in (a, b, cells, heights))
+    a, b = np.minimum(a, b), np.maximum(a, b)
+    _, first = np.unique(a * (b.max(initial=0) + 1) + b, return_index=True)
+    first.sort()
+    return a[first], b[first], cells[first], heights[first]
+
+
+def _merge(floors, passes, limits):
+    """The basin that each basin belongs to once those less deep than their limit are gone."""
+    pools, owners = list(range(len(floors))), list(range(len(floors)))
+    floors, limits = floors.tolist(), limits.tolist()
+    a, b, _, heights = (values.tolist() for values in passes)
+    for one, other, height in zip(a, b, heights, strict=True):
+        i, j = find(pools, one), find(pools, other)
+        if i == j:
+            continue
+        if floors[j] < floors[i]:
+            i, j, one = j, i, other
+        pools[j] = i  # the pool is named by its lowest floor
+        if height - floors[j] < limits[j]:
+            owners[j] = find(owners, one)
+    return np.array([find(owners, k) for k in range(len(owners))], int)
+
+
+def find(parents, k):
+    """The root of `k` in a union-find forest, with the way there halved."""
+    while parents[k] != k:
+        parents[k] = k = parents[parents[k]]
+    return k
