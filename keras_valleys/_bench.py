@@ -237,7 +237,9 @@ def _as_rows(given):
 def _is_all_variables(optimizer):
     """Whether an optimizer's variables are all its state: of Keras' own that hold no others."""
     nested = ("LossScaleOptimizer", "MultiOptimizer")
-    return type(optimizer).__module__.startswith("keras.") and type(optimizer).__name__ not in nested
+    return (
+        type(optimizer).__module__.startswith("keras.") and type(optimizer).__name__ not in nested
+    )
 
 
 def _in_words(failure):
