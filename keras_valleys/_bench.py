@@ -11,7 +11,6 @@ from keras_valleys._signatures import describe
 from keras_valleys._weights import to_numpy
 from keras_valleys.datasets import repeat
 from keras_valleys.objectives import Objective
-from keras_valleys.trajectories import Trajectory
 
 
 @dataclasses.dataclass(frozen=True)

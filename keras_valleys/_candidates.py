@@ -56,8 +56,8 @@ def as_candidates(optimizers):
         labels, given = None, []
     if not given or (labels is not None and len(set(labels)) < len(labels)):
         raise ValueError(
-            f"`compare` expects `optimizers` to be a dictionary of labels to optimizers, each {FORMS}, "
-            f"or a list of these. Received: optimizers={optimizers!r}. "
+            "`compare` expects `optimizers` to be a dictionary of labels to optimizers, each "
+            f"{FORMS}, or a list of these. Received: optimizers={optimizers!r}. "
             "Use {'adam': 'adam', 'slow adam': keras.optimizers.Adam(1e-4)}."
         )
     makers = [_maker(one) for one in given]

@@ -35,7 +35,7 @@ def rows(jobs, fits, valleys, tolerance):
 
 
 def _choose(jobs, measured):
-    """The rate with the lowest median of the final losses for each optimizer, the smaller of two."""
+    """The rate with the lowest median of the final losses, the smaller of equal ones."""
     finals = {}
     for job, fields in zip(jobs, measured, strict=True):
         known = fields["final_loss"] if fields["status"] == "finished" else math.inf

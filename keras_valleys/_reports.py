@@ -63,7 +63,8 @@ def notes(valleys, tolerance, *, tuned, is_random, rows):
         floor = "the floor of the valley it ends in"
     said = [
         f"{_count(starts, 'start')}, {_count(seeds, 'seed')}. A run succeeds if {aim}.",
-        f"Medians over the runs; steps to floor: until the loss is within {tolerance:g} of {floor}.",
+        "Losses and steps are medians over the runs; steps to floor: until the loss is within "
+        f"{tolerance:g} of {floor}.",
     ]
     if seeds > 1 and not is_random:
         said.append(
@@ -129,7 +130,7 @@ def _failures(runs):
     for run in runs:
         if run.status != "finished":
             groups.setdefault((run.optimizer, run.status, run.reason), []).append(run)
-    return [(key, group) for key, group in groups.items()]
+    return list(groups.items())
 
 
 def _failure(key, runs):

@@ -79,8 +79,8 @@ class Starts:
             points = points[:, None] if size == 1 else points[None]
         if points.ndim != 2 or not len(points) or points.shape[1] != size:
             raise ValueError(
-                f"`compare` expects `starts` to be weight vectors of shape (S, {size}), a number >= 1, "
-                f"or None. Received: starts={given!r}. `Objective.point()` shows such a vector."
+                f"`compare` expects `starts` to be weight vectors of shape (S, {size}), a number "
+                f">= 1, or None. Received: starts={given!r}. `Objective.point()` is such a vector."
             )
         if not np.all(np.isfinite(points)):
             raise ValueError(

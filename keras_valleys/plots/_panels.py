@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from keras_valleys.plots._style import (
-    add_note,
     axis_of,
     new_figure,
     optimizer_color,
@@ -68,20 +67,39 @@ def panel_grid(labels, look, *, header=0.0, size=(2.7, 1.9), xlabel="", ylabel="
 
 
 def add_title(axes, look, label, note=""):
-    """The label in the color of its optimizer, and a note on the other side."""
+    """The label in the color of its optimizer, and a note inside, where no label can hide it."""
     short = label if len(label) <= MAX_TITLE else label[: MAX_TITLE - 1] + "\N{HORIZONTAL ELLIPSIS}"
     axes.set_title(
         short, loc="left", color=optimizer_color(label), fontsize=11, fontweight="bold",
         parse_math=False,
     )  # fmt: skip
-    add_note(axes, look, [note])
+    if note:
+        box = dict(facecolor=look.background, edgecolor="none", alpha=0.85, pad=1.5)
+        axes.text(
+            0.98, 0.97, note, transform=axes.transAxes, ha="right", va="top", color=look.ink,
+            fontsize=8, parse_math=False, bbox=box, zorder=7,
+        )  # fmt: skip
 
 
-def log_if_wide(axes, values, factor=1000):
-    """A logarithmic loss axis where all values are positive and span more than a factor."""
-    finite = values[np.isfinite(values)]
-    if finite.size and finite.min() > 0 and finite.max() > factor * finite.min():
+def set_view(axes, losses, first):
+    """Show the losses that are not much higher than the first ones, and return the highest.
+
+    The axis is logarithmic where positive losses span more than a factor of 1000.
+    """
+    finite = losses[np.isfinite(losses)]
+    if not finite.size:
+        return math.inf
+    low, top = float(finite.min()), float(finite.max())
+    begin = first[np.isfinite(first)].max(initial=low)
+    limit = low + 3 * (begin - low)
+    if top > limit > low:  # what blew up would flatten all others
+        top = float(finite[finite <= limit].max())
+    if low > 0 and top > 1000 * low:
         axes.set_yscale("log")
+        axes.set_ylim(low / 1.5, 1.5 * top)
+    elif top > low:
+        axes.set_ylim(low - 0.05 * (top - low), top + 0.05 * (top - low))
+    return top
 
 
 def draw_walks(axes, paths, label, surface, look):

@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 
-from keras_valleys.plots._panels import add_title, log_if_wide, panel_grid
+from keras_valleys.plots._panels import add_title, panel_grid, set_view
 from keras_valleys.plots._style import add_caption, get_theme, optimizer_color
 
 
@@ -14,8 +14,9 @@ def learning_rates(comparison, *, theme="light"):
 
     One panel per optimizer: a dot for each run, a line through the medians, and a ring round the
     median of the rate that was taken. The medians of the others are gray. A cross at the upper edge
-    is a run that diverged or failed. Both axes are the same in all panels, the learning rate is
-    logarithmic, and so is the loss where it spans more than a factor of 1000.
+    is a run that diverged or failed, or is above. Both axes are the same in all panels, the
+    learning rate is logarithmic, and so is the loss where it spans more than a factor of 1000; it
+    is cut where it is much higher than at the start.
 
     Args:
         comparison: A `keras_valleys.comparisons.Comparison` with tuning.
@@ -57,13 +58,14 @@ def learning_rates(comparison, *, theme="light"):
     labels = dict(xlabel="learning rate", ylabel="final loss")
     figure, panels, _ = panel_grid(list(groups), look, **labels)
     panels[0].set_xscale("log")
-    log_if_wide(panels[0], np.array([run.final_loss for run in runs]))
+    first = [run.trajectory.losses[0] for run in runs if len(run.trajectory)]
+    top = set_view(panels[0], np.array([run.final_loss for run in runs]), np.array(first))
     medians = {label: _medians(by_rate) for label, by_rate in groups.items()}
     for axes, (label, by_rate) in zip(panels, groups.items(), strict=True):
         for other, line in medians.items():
             if other != label:
                 axes.plot(*line, color=look.surface, linewidth=0.8, alpha=0.45, zorder=2)
-        _draw(axes, by_rate, medians[label], optimizer_color(label), look)
+        _draw(axes, by_rate, medians[label], optimizer_color(label), top)
         rate = taken[label]
         if isinstance(rate, float):
             add_title(axes, look, label, f"{rate:.3g} taken")
@@ -78,9 +80,10 @@ def learning_rates(comparison, *, theme="light"):
                 markeredgewidth=1.2,
                 zorder=5,
             )
-    lost = any(run.status != "finished" for run in runs)
+    lost = any(run.status != "finished" or not run.final_loss <= top for run in runs)
+    cut = " or above" if any(top < run.final_loss < math.inf for run in runs) else ""
     said = "Dots: runs. Line: their median. Ring: the rate that was taken."
-    add_caption(figure, look, [said + " Cross: diverged or failed." * lost])
+    add_caption(figure, look, [said + f" Cross: diverged, failed{cut}." * lost])
     return figure
 
 
@@ -90,10 +93,10 @@ def _medians(by_rate):
     return rates, [loss if math.isfinite(loss) else math.nan for loss in found]
 
 
-def _draw(axes, by_rate, line, color, look):
+def _draw(axes, by_rate, line, color, top):
     axes.plot(*line, color=color, linewidth=1.6, zorder=3)
     for rate, losses in by_rate.items():
-        known = [loss for loss in losses if math.isfinite(loss)]
+        known = [loss for loss in losses if loss <= top and math.isfinite(loss)]
         mark = dict(color=color, linestyle="", zorder=4)
         axes.plot([rate] * len(known), known, marker="o", markersize=3.5, **mark)
         if len(known) < len(losses):

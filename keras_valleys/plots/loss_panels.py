@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_valleys.plots._panels import add_title, by_label, log_if_wide, panel_grid
+from keras_valleys.plots._panels import add_title, by_label, panel_grid, set_view
 from keras_valleys.plots._paths import as_list, thin
 from keras_valleys.plots._style import add_caption, get_theme, optimizer_color
 
@@ -11,9 +11,9 @@ def loss_panels(trajectories, *, theme="light"):
     """The loss of many optimizers at each step.
 
     One panel per label holds all runs of that label as thin lines and their median as a thick one;
-    the medians of the others are gray. All panels have the same axes. The loss axis is logarithmic
-    where positive losses span more than a factor of 1000. Losses that are not finite are gaps, and
-    beside the label stands how many runs end so.
+    the medians of the others are gray. All panels have the same axes, cut where losses are
+    much higher than at the start; the loss axis is logarithmic where positive losses span more than
+    a factor of 1000. Losses that are not finite are gaps, and a note says how many runs end so.
 
     Args:
         trajectories: A list of `keras_valleys.trajectories.Trajectory`.
@@ -57,13 +57,14 @@ def loss_panels(trajectories, *, theme="light"):
         axes.plot(*medians[label], color=color, linewidth=2.0, zorder=4)
         lost = sum(not np.isfinite(one.losses[-1]) for one in group)
         add_title(axes, look, label, f"{lost} of {len(group)} diverged" if lost else "")
-    losses = [one.losses for group in groups.values() for one in group]
-    log_if_wide(panels[0], np.concatenate(losses or [[]]))
+    runs = [one for group in groups.values() for one in group]
+    losses = np.concatenate([one.losses for one in runs] or [[]])
+    top = set_view(panels[0], losses, np.array([one.losses[0] for one in runs if len(one)]))
     panels[0].xaxis.get_major_locator().set_params(integer=True, nbins=5)
-    if len(groups) > 1:
-        add_caption(
-            figure, look, ["Thick: the median of the runs. Gray: the medians of the others."]
-        )
+    above = int(np.sum(losses[np.isfinite(losses)] > top))
+    gray = " Gray: the medians of the others." if len(groups) > 1 else ""
+    cut = f" Cut at loss {top:.3g}, {above} losses above." if above else ""
+    add_caption(figure, look, ["Thick: the median of the runs." + gray + cut])
     return figure
 
 
