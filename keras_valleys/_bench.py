@@ -117,14 +117,13 @@ class Bench:
         wrap = keras.optimizers.LossScaleOptimizer
         if isinstance(self._given, wrap) and not isinstance(optimizer, wrap):
             optimizer = wrap(optimizer)  # as `compile` did
-        optimizer.build(self.model.trainable_variables)  # some start from the weights
-        key = (candidate.label, rate)
-        if key == self._key and _is_all_variables(optimizer):
+        if candidate.label == self._key and _is_plain(optimizer):
+            optimizer.build(self.model.trainable_variables)
             for old, new in zip(self.model.optimizer.variables, optimizer.variables, strict=True):
                 old.assign(np.array(to_numpy(new)))
         else:
             self.model.optimizer, self.model.train_function = optimizer, None
-            self._key = key
+            self._key = candidate.label
 
     def _measure(self, path, clock):
         """The losses of all rows of data along a path, each with the other weights of its step."""
@@ -156,6 +155,12 @@ class Batches(keras.utils.PyDataset):
         self._data = keras.tree.map_structure(_as_rows, (x, y))
         self._steps, self._rows = steps, len(keras.tree.flatten(self._data)[0])
         self.batch_size = self._rows if batch_size is None else batch_size
+        whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+        if batch_size is not None and not (whole and 1 <= batch_size <= self._rows):
+            raise ValueError(
+                f"`compare` expects `batch_size` to be an integer from 1 to {self._rows}, the "
+                f"rows, or None. Received: batch_size={batch_size!r}. Use None for all rows."
+            )
         self._order = None
 
     @property
@@ -224,21 +229,26 @@ class _Clock(keras.callbacks.Callback):
 
 
 def _as_rows(given):
-    rows = None if given is None else np.asarray(given)
-    if rows is not None and (rows.ndim == 0 or rows.dtype.hasobject):
+    if given is None:
+        return None
+    rows = np.asarray(given)
+    if rows.ndim == 0 or rows.dtype.hasobject:
         raise ValueError(
             "`compare` expects `x` and `y` to be arrays of one row per sample, or dictionaries or "
             f"lists of these. Received: {type(given).__name__}. Convert it to an array."
         )
-    return rows
+    # As `fit` does it with arrays.
+    return rows.astype(keras.config.floatx()) if rows.dtype.kind == "f" else rows
 
 
-def _is_all_variables(optimizer):
-    """Whether an optimizer's variables are all its state: of Keras' own that hold no others."""
-    nested = ("LossScaleOptimizer", "MultiOptimizer")
-    return (
-        type(optimizer).__module__.startswith("keras.") and type(optimizer).__name__ not in nested
-    )
+def _is_plain(optimizer):
+    """Whether the variables of an optimizer are all its state, and begin as constants.
+
+    Not so for optimizers that hold others, for those of other authors, and for ScheduleFreeAdamW:
+    its momentum begins as the weights, but for a `fit` on TensorFlow, which loses that.
+    """
+    name, special = type(optimizer).__name__, ("Loss", "Multi", "ScheduleFree")
+    return type(optimizer).__module__.startswith("keras.") and not name.startswith(special)
 
 
 def _in_words(failure):

@@ -88,7 +88,7 @@ def publish(comparison, files, digests):
     from keras_valleys.events import EventWriter
 
     rows = [{k: v for k, v in row.items() if "seconds" not in k} for row in comparison.to_dicts()]
-    known = repr((digests, rows, comparison.notes))
+    known = repr((sorted(map(str, digests)), rows, comparison.notes))
     digest = hashlib.sha256(known.encode()).hexdigest()
     if any(digest in file.read_text() for file in files.log_dir.glob(f"*/{DIGEST}")):
         return

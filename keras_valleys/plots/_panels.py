@@ -31,7 +31,7 @@ def panel_grid(labels, look, *, header=0.0, size=(2.7, 1.9), xlabel="", ylabel="
         look: The `Theme`.
         header: Height of one more panel at the top of each column, relative to the others.
         size: Width and height of a panel in inches.
-        xlabel: Text under the lowest panel of each column.
+        xlabel: Text under the panels of the last row.
         ylabel: Text beside the first panel of each row.
 
     Returns:
@@ -55,7 +55,7 @@ def panel_grid(labels, look, *, header=0.0, size=(2.7, 1.9), xlabel="", ylabel="
         style_axes(panels[-1], look, size=10)
         if k + columns < count:
             panels[-1].tick_params(labelbottom=False)
-        else:
+        elif k // columns == rows - 1:
             panels[-1].set_xlabel(xlabel, color=look.ink, fontsize=10, parse_math=False)
         if k % columns:
             panels[-1].tick_params(labelleft=False)
