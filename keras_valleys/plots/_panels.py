@@ -8,7 +8,6 @@ from keras_valleys.plots._style import (
     axis_of,
     new_figure,
     optimizer_color,
-    path_styles,
     style_axes,
 )
 
@@ -18,8 +17,9 @@ MAX_TITLE = 22  # characters
 def by_label(trajectories):
     """Trajectories by their labels, in the order in which these appear."""
     groups = {}
-    for trajectory, style in zip(trajectories, path_styles(trajectories), strict=True):
-        groups.setdefault(style["label"], []).append(trajectory)
+    for number, trajectory in enumerate(trajectories):
+        name = " ".join(str(trajectory.label).split()) or f"path {number + 1}"
+        groups.setdefault(name, []).append(trajectory)
     return groups
 
 
