@@ -77,6 +77,7 @@ ALLOWED = {
         "metrics",
         "trajectories",
         "surfaces",
+        "valleys",
         "plots",
         "events",
     },

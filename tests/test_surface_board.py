@@ -66,7 +66,8 @@ def check_scalars(found, path, names=("phi",), rows=slice(None)):
     seen = np.append(np.ones(len(steps) - 1, bool), np.isfinite(losses[-1]))  # no loss at the end
     expected = {"loss": (steps[seen], losses[seen])}
     expected |= {name: (steps, weights[:, k]) for k, name in enumerate(names)}
-    assert sorted(found["scalars"]) == sorted(f"valley/{name}" for name in expected)
+    tags = found["scalars"].keys() - {"valley/index"}  # has a test of its own
+    assert tags == {f"valley/{name}" for name in expected}
     for name, columns in expected.items():
         points = np.array(found["scalars"][f"valley/{name}"])
         np.testing.assert_allclose(points, np.stack(columns, 1), rtol=1e-7, err_msg=name)
@@ -202,7 +203,7 @@ def test_a_larger_model_shows_its_coordinates_on_the_surface(tmp_path, labels, n
     for name, column in zip(names, coordinates, strict=True):
         points = np.array(found["scalars"][f"valley/{name}"])
         np.testing.assert_allclose(points, np.stack([path.steps, column], 1), atol=1e-6)
-    assert len(found["scalars"]) == 3
+    assert len(found["scalars"]) == 4  # with loss and index
     assert image_steps(found) == [0, path.steps[-1]]
     assert found["hparams"][f"start_{names[0]}"] == pytest.approx(0, abs=1e-6)
 
@@ -212,7 +213,7 @@ def test_several_steps_per_execution_show_the_steps_that_were_seen(tmp_path, sur
     recorder, board = TrajectoryRecorder(), SurfaceBoard(tmp_path / "run", surface, images=3)
     fit(rosette_model(steps_per_execution=2), recorder, board)
     found, path = shown(board), recorder.trajectory
-    assert found["scalars"].keys() == {"valley/phi"}
+    assert found["scalars"].keys() == {"valley/phi", "valley/index"}
     points = np.array(found["scalars"]["valley/phi"])
     np.testing.assert_array_equal(points, np.stack([path.steps, path.weights[:, 0]], 1))
     assert image_steps(found) == [0, 5, 10]
@@ -314,6 +315,10 @@ def test_the_report_tells_the_run_in_a_table(tmp_path, surface):
     fit(rosette_model(keras.optimizers.Adam(0.3)), board, recorder)
     rows, step = report(shown(board))
     path = recorder.trajectory
+    of_valleys = [name for name in rows if name.startswith(("valleys", "derail"))]
+    assert of_valleys[:2] == ["valleys visited", "derailments"]
+    assert int(rows["derailments"]) == len(of_valleys) - 2
+    rows = {name: value for name, value in rows.items() if name not in of_valleys}
     best = int(np.nanargmin(path.losses))
     assert step == 10
     assert rows == {
@@ -327,6 +332,58 @@ def test_the_report_tells_the_run_in_a_table(tmp_path, surface):
         "last loss": f"{path.losses[9]:.6g} (step 9)",
         "losses are": "exact, from StepLoss",
     }
+
+
+def downhill(phi, surface):
+    """The angle where walking down the samples ends, the long way: the slow twin of the basins."""
+    (x,), losses = surface.coordinates, surface.losses
+    k = int(np.argmin(np.abs(x - phi)))
+    while True:
+        around = range(max(k - 1, 0), min(k + 2, len(x)))
+        lowest = min(around, key=lambda i: losses[i])
+        if lowest == k:
+            return float(x[k])
+        k = lowest
+
+
+@pytest.mark.parametrize("turns", [0, 2])
+def test_each_step_has_the_index_of_its_valley(tmp_path, turns):
+    x, y = kv.datasets.rosette()[0]
+    model, recorder = rosette_model(), TrajectoryRecorder()
+    phi = np.linspace(-np.pi / 2, np.pi / 2, 1000)
+    wide = kv.surfaces.evaluate(kv.objectives.Objective(model, x, y), coordinates=phi)
+    model.layers[-1].phi.assign(np.pi / 4 + turns * np.pi)
+    board = SurfaceBoard(tmp_path / "run", wide, images=0)
+    data = kv.datasets.repeat(x, y, 20)
+    model.fit(*data, batch_size=670, shuffle=False, verbose=0, callbacks=[board, recorder])
+    found = shown(board)
+    path = recorder.trajectory
+    angles = path.weights[:, 0].astype("float64") - turns * np.pi
+    floors = [downhill(angle, wide) for angle in angles]
+    steps, indices = zip(*found["scalars"]["valley/index"], strict=True)
+    assert list(steps) == path.steps.tolist()
+    names = {0: 0, 1: 36, 2: 36}  # of two valleys equally low
+    assert [names[i] for i in indices] == [round(np.degrees(floor)) for floor in floors]
+    rows, _ = report(found)
+    crossed = [step for step, a, b in zip(steps, floors, floors[1:], strict=False) if a != b]
+    assert rows["derailments"] == str(len(crossed))
+    way = rows[f"derailed at step {crossed[0]:.0f}"]
+    assert way.startswith(f"from valley {indices[0]:.0f} (3")
+    rise = path.losses[int(crossed[0]) + 1] - path.losses[int(crossed[0])]
+    assert float(way.rsplit(" ", 1)[1]) == pytest.approx(rise, rel=1e-5)
+    assert rows["valleys visited"].startswith(f"valley {indices[0]:.0f} (3")
+    assert crossed == [6] or turns  # far from 0 float32 is coarse
+
+
+def test_outside_of_the_surface_there_is_no_valley(tmp_path, surface):
+    x, y = some_data()
+    narrow = kv.surfaces.Surface([2.0, 1.0, 3.0], [[0.5, 0.6, 0.7]], [[1.0]], [0.0], ["angle"])
+    board = SurfaceBoard(tmp_path / "run", narrow, images=0)
+    rosette_model().fit(x, y, callbacks=[board], verbose=0)
+    found = shown(board)
+    assert "valley/index" not in found["scalars"] and "valley/phi" in found["scalars"]
+    rows, _ = report(found)
+    assert rows["valleys visited"] == "none" and rows["derailments"] == "0"
 
 
 def several_optimizers():
@@ -719,7 +776,7 @@ def test_no_epoch_at_all(tmp_path, surface):
     board, model = SurfaceBoard(tmp_path / "run", surface), rosette_model()
     fit(model, board, epochs=0)
     found = shown(board)
-    assert found["scalars"] == {"valley/phi": [(0, pytest.approx(0.7853982))]}
+    assert found["scalars"]["valley/phi"] == [(0, pytest.approx(0.7853982))]
     assert image_steps(found) == [0] and report(found)[0]["steps"] == "0"
 
 

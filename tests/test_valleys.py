@@ -1,3 +1,11 @@
+"""Valleys of known functions and of the rosette, their table, and derailments."""
+
+import csv
+import dataclasses
+import io
+import itertools
+import pickle
+
 import numpy as np
 import pytest
 import references
@@ -5,7 +13,7 @@ from cases import rosette_model
 
 import keras_valleys as kv
 from keras_valleys.surfaces import Surface
-from keras_valleys.valleys import derailments, find_valleys
+from keras_valleys.valleys import Valleys, barrier, derailments, find_valleys
 
 
 def curve(losses, x=None):
@@ -19,6 +27,17 @@ def rosette_surface(root):
     model = rosette_model(loss=kv.losses.RootError(root))
     phi = np.linspace(-np.pi / 2, np.pi / 2, 2001)
     return kv.surfaces.evaluate(kv.objectives.Objective(model, x, y), coordinates=phi)
+
+
+def plane(function, x, y, **options):
+    return Surface(function(x[:, None], y[None, :]), [x, y], np.eye(2), np.zeros(2), **options)
+
+
+def himmelblau(x, y):
+    return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
+
+
+X, Y = np.linspace(-5.1, 5.3, 417), np.linspace(-6, 5.2, 338)
 
 
 def test_floors_ridges_and_depths():
@@ -119,6 +138,237 @@ def test_basins_and_derailments_with_a_period():
     found = derailments(path, surface)
     assert [(d.step, d.before.index, d.after.index) for d in found] == [(1, 1, 0), (2, 0, 2)]
     assert [d.step for d in derailments(path, ring)] == [1, 4]
+
+
+def test_a_double_well():
+    """`(x^2 - 1)^2 + x / 4`: minima, ridge and depths by the roots of the derivative."""
+    x = np.linspace(-1.7, 1.9, 1201)
+    surface = curve((x**2 - 1) ** 2 + x / 4, x)
+    left, ridge, right = np.sort(np.roots([4, 0, -4, 0.25]).real)
+
+    def height(x):
+        return (x**2 - 1) ** 2 + x / 4
+
+    low, high = find_valleys(surface)
+    assert (low.position[0], high.position[0]) == pytest.approx((left, right), abs=0.0015)
+    assert (low.ridges, high.ridges) == ((-1.7, low.ridges[1]), (low.ridges[1], 1.9))
+    assert low.ridges[1] == pytest.approx(ridge, abs=1e-5)  # between the samples
+    assert low.depth == pytest.approx(height(ridge) - height(left), abs=1e-5)
+    assert high.depth == pytest.approx(height(ridge) - height(right), abs=1e-5)
+    assert (
+        barrier(find_valleys(surface), 0, 1) == barrier(find_valleys(surface), 1, 0) == high.depth
+    )
+    assert low.width == low.ridges[1] + 1.7 and high.width == 1.9 - low.ridges[1]
+    around = find_valleys(surface).at([ridge - 2e-5, ridge + 2e-5, -1.7, 1.9, -1.71, 1.91])
+    assert around.tolist() == [0, 1, 0, 1, -1, -1]
+
+
+def test_himmelblau():
+    valleys = find_valleys(plane(himmelblau, X, Y))
+    step = max(X[1] - X[0], Y[1] - Y[0])
+    minima = [(3.0, 2.0), (3.584428, -1.848127), (-2.805118, 3.131313), (-3.779310, -3.283186)]
+    saddles = {
+        (0, 1): (3.385154, 0.073852), (0, 2): (0.086678, 2.884255),
+        (2, 3): (-3.073026, -0.081353), (1, 3): (-0.127961, -1.953715),
+    }  # fmt: skip
+    number = {  # all four floors are 0
+        k: int(np.argmin([np.hypot(*np.subtract(v.position, m)) for v in valleys]))
+        for k, m in enumerate(minima)
+    }
+    assert sorted(number.values()) == [0, 1, 2, 3] == list(range(len(valleys)))
+    for k, minimum in enumerate(minima):
+        valley = valleys[number[k]]
+        assert valley.position == pytest.approx(minimum, abs=step)
+        own = {pair: place for pair, place in saddles.items() if k in pair}
+        heights = {pair: himmelblau(*place) for pair, place in own.items()}
+        assert valley.depth == pytest.approx(min(heights.values()), abs=0.05)
+        for ridge, pair in zip(valley.ridges, sorted(own, key=heights.get), strict=True):
+            assert ridge == pytest.approx(own[pair], abs=2 * step)
+    # From (3, 2) to (-3.8, -3.3) the lowest way leads over two saddles.
+    over = max(himmelblau(*saddles[pair]) for pair in ((0, 2), (2, 3)))
+    assert barrier(valleys, number[0], number[3]) == pytest.approx(over, abs=0.05)
+    assert sum(v.width**2 for v in valleys) == pytest.approx(10.4 * 11.2)
+
+
+def test_rastrigin():
+    def rastrigin(x, y):
+        return 20 + x**2 + y**2 - 10 * (np.cos(2 * np.pi * x) + np.cos(2 * np.pi * y))
+
+    x, y = np.linspace(-2.4, 3.3, 286), np.linspace(-1.35, 2.4, 376)
+    valleys = find_valleys(plane(rastrigin, x, y))
+    whole = sorted(
+        itertools.product(range(-2, 4), range(-1, 3)), key=lambda p: p[0] ** 2 + p[1] ** 2
+    )
+    assert len(valleys) == len(whole)
+    found = {tuple(map(round, v.position)): v for v in valleys}
+    assert found.keys() == set(whole) and valleys[0].position == pytest.approx((0, 0), abs=0.01)
+    for place, valley in found.items():
+        assert valley.position == pytest.approx(0.995 * np.array(place), abs=0.025)
+    # Between 0 and 1 the curve through the minima has its ridge near 0.5.
+    assert found[0, 0].width == pytest.approx(1.01, abs=0.02)
+    ridge = rastrigin(np.linspace(0.4, 0.6, 2001), 0.0).max()
+    assert found[0, 0].depth == pytest.approx(ridge, abs=0.02)
+    assert all(0.4 < max(map(abs, ridge)) < 0.6 for ridge in found[0, 0].ridges[:4])
+    assert len(find_valleys(plane(rastrigin, x, y), persistence=25)) == 1
+
+
+def test_a_narrow_diagonal_valley_is_one():
+    def canyon(x, y):
+        return 100 * (y - x) ** 2 + 0.1 * (x - 0.3) ** 2
+
+    (valley,) = find_valleys(plane(canyon, np.linspace(-2, 3, 101), np.linspace(-1.5, 2, 71)))
+    assert valley.depth == np.inf and valley.ridges == ()
+
+
+def test_plateaus_and_diverged_cells_of_a_plane():
+    wall = np.full((7, 9), 5.0)
+    wall[1:4, 1:4] = 1.0
+    wall[2, 5:8] = 2.0
+    first, second = find_valleys(Surface(wall, [range(7), range(9)], np.eye(2), np.zeros(2)))
+    assert (first.position, second.position) == ((2, 2), (2, 6))
+    assert (first.depth, second.depth) == (4, 3)
+    ring = np.ones((5, 6))
+    ring[1:4, 1:5] = 0.0
+    ring[2, 2:4] = 1.0
+    (hollow,) = find_valleys(Surface(ring, [range(5), range(6)], np.eye(2), np.zeros(2)))
+    assert ring[tuple(map(int, hollow.position))] == 0  # not on the island in the middle
+    for bad in (np.nan, np.inf, -np.inf):
+        parted = np.arange(20.0).reshape(4, 5)
+        parted[[0, 1, 2, 3], [3, 2, 1, 0]] = bad  # no way leads through the corners
+        valleys = find_valleys(Surface(parted, [range(4), range(5)], np.eye(2), np.zeros(2)))
+        assert [v.position for v in valleys] == [(0, 0), (0, 4)]
+        assert barrier(valleys, 0, 1) == np.inf == valleys[0].depth
+        assert np.array_equal(valleys.labels == -1, ~np.isfinite(parted))
+    nothing = Surface(np.full((3, 4), np.nan), [range(3), range(4)], np.eye(2), np.zeros(2))
+    assert len(find_valleys(nothing)) == 0 and set(find_valleys(nothing).labels.flat) == {-1}
+    assert find_valleys(nothing).at([[1.0, 1.0]]).tolist() == [-1]
+
+
+def test_a_curve_and_a_plane_on_rings():
+    """Both ends of half a turn are one line."""
+    phi = np.linspace(-np.pi / 2, np.pi / 2, 301)
+    surface = curve(-np.cos(2 * phi - 2.9), phi)
+    assert len(find_valleys(surface)) == 2
+    for periodic in (True, np.pi, (np.pi,), [True]):
+        (valley,) = find_valleys(surface, periodic=periodic)
+        assert valley.position[0] == pytest.approx(1.45, abs=0.006)
+        assert valley.width == pytest.approx(np.pi) and valley.depth == np.inf
+        assert valley.ridges == pytest.approx((1.45 - np.pi / 2, 1.45 + np.pi / 2), abs=0.006)
+    torus = plane(lambda x, y: np.cos(2 * x) + np.cos(3 * y) + 0.3 * np.cos(y), phi, 2 * phi[::2])
+    assert len(find_valleys(torus)) == 8
+    assert len(find_valleys(torus, periodic=(np.pi, None))) == 4
+    assert len(find_valleys(torus, periodic=(np.pi, 2 * np.pi))) == 3
+    assert find_valleys(torus, periodic=True).periodic == pytest.approx((np.pi, 2 * np.pi))
+
+
+def test_a_period_beside_the_extent():
+    phi = np.linspace(-np.pi / 2, np.pi / 2, 360, endpoint=False)
+    assert len(find_valleys(curve(np.cos(2 * phi), phi), periodic=np.pi)) == 1  # the seam is a step
+    phi = np.linspace(-1.4, 1.4, 281)  # at the pole nothing is known: ends stay ends
+    valleys = find_valleys(curve(np.cos(2 * phi), phi), periodic=np.pi)
+    assert len(valleys) == 2
+    assert valleys.at([1.5, 1.3, 1.3 + 2 * np.pi, -1.3 - np.pi]).tolist() == [
+        -1, *valleys.at([1.3, 1.3, -1.3])
+    ]  # fmt: skip
+    phi = np.linspace(-np.pi, np.pi, 721)  # a whole turn of a line is it twice
+    valleys = find_valleys(curve(np.cos(4 * phi), phi), periodic=np.pi)
+    assert len(valleys) == 2 and valleys.labels.shape == (721,)
+    assert np.array_equal(valleys.labels[:361], valleys.labels[360:])
+
+
+def test_what_cannot_be_is_refused():
+    surface = curve([3.0, 1.0, 2.0])
+    flat = Surface(np.zeros((2, 3)), [[0, 1], [0, 1, 2]], np.eye(2), np.zeros(2))
+    for periodic in (0, -1.0, np.nan, np.inf, "pi", 0.5, (1, 2), ()):
+        with pytest.raises(ValueError, match="expects (a period longer|`periodic` to be)"):
+            find_valleys(surface, periodic=periodic)
+    with pytest.raises(ValueError, match="one entry per axis"):
+        find_valleys(flat, periodic=np.pi)
+    with pytest.raises(ValueError, match="expects `persistence` to be >= 0"):
+        find_valleys(surface, persistence=-1)
+    with pytest.raises(ValueError, match="expects a `keras_valleys.surfaces.Surface`"):
+        find_valleys(np.zeros(3))
+    with pytest.raises(ValueError, match="expects an objective for a curve only"):
+        find_valleys(flat, objective=lambda points: points[:, 0])
+    valleys = find_valleys(surface)
+    for wrong in (1, -1, True, "0", find_valleys(curve([1.0, 2.0]))[0]):
+        with pytest.raises(ValueError, match="expects two of the 1 valleys"):
+            barrier(valleys, 0, wrong)
+    path = kv.trajectories.Trajectory([0], [[0.0]], [0.0])
+    with pytest.raises(ValueError, match="with a surface only"):
+        derailments(path, valleys, periodic=True)
+
+
+def test_the_table():
+    phi = np.linspace(-np.pi / 2, np.pi / 2, 181)
+    angles = Surface(np.cos(6 * phi) + 0.1 * phi, [phi], [[1.0]], [0.0], ["phi"])
+    valleys = find_valleys(angles)
+    header, *rows = str(valleys).splitlines()
+    assert header.split() == ["valley", "phi", "loss", "depth", "width", "ridges"]
+    assert rows[1].split()[:2] == ["1", "-30.000°"]
+    assert len({len(row) for row in (header, *rows)}) == 1
+    read = list(csv.reader(io.StringIO(valleys.to_csv())))
+    assert read[0] == ["index", "phi", "loss", "depth", "width", "ridge left", "ridge right"]
+    for row, v in zip(read[1:], valleys, strict=True):
+        numbers = [v.index, *v.position, v.loss, v.depth, v.width, *v.ridges]
+        assert [float(cell) for cell in row] == numbers
+    assert valleys.to_dicts() == [dataclasses.asdict(v) for v in valleys]
+    flat = find_valleys(plane(himmelblau, X, Y, labels=["phi", "size"]))
+    assert str(flat).splitlines()[1].split()[1].endswith("°")
+    row = next(csv.DictReader(io.StringIO(flat.to_csv())))
+    assert (float(row["phi"]), float(row["size"])) == flat[0].position
+    assert (float(row["saddle phi"]), float(row["saddle size"])) == flat[0].ridges[0]
+    rough = find_valleys(curve(np.random.RandomState(0).normal(size=300)))
+    assert str(rough).splitlines()[-1] == f"... and {len(rough) - 40} more"
+
+
+def test_the_csv_file(tmp_path):
+    valleys = find_valleys(curve([5, 1, 4, 0, 3, 2, 6]))
+    assert valleys.to_csv(tmp_path / "valleys.csv") is None
+    assert (tmp_path / "valleys.csv").read_bytes() == valleys.to_csv().encode()
+
+
+def test_valleys_cannot_be_changed_but_sent():
+    valleys = find_valleys(curve([5, 1, 4, 0, 3, 2, 6]), periodic=6)
+    copy = pickle.loads(pickle.dumps(valleys))
+    assert isinstance(copy, Valleys) and list(copy) == list(valleys)
+    assert str(copy) == str(valleys) and np.array_equal(copy.labels, valleys.labels)
+    assert np.array_equal(copy.at(np.linspace(-9, 9, 99)), valleys.at(np.linspace(-9, 9, 99)))
+    assert not valleys.labels.flags.writeable
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        valleys.surface = None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        valleys[0].loss = 0.0
+    with pytest.raises(TypeError):
+        valleys[0] = valleys[1]
+
+
+def test_derailments_say_the_rise():
+    path = kv.trajectories.Trajectory(
+        [0, 2, 3, 5, 8, 9], [[1.0], [1.2], [3.1], [99.0], [5.0], [1.0]],
+        [1.0, 1.5, 4.0, 7.0, 3.0, np.nan],
+    )  # fmt: skip
+    found = derailments(path, curve([5, 1, 4, 0, 3, 2, 6]))
+    assert [(d.step, d.before.position, d.after.position) for d in found] == [
+        (2, (1,), (3,)), (3, (3,), (5,)), (8, (5,), (1,)),
+    ]  # fmt: skip
+    assert [d.rise for d in found] == pytest.approx([2.5, -1.0, np.nan], nan_ok=True)
+
+
+def test_derailments_of_a_network_on_a_plane():
+    """Of ten weights, projected; the two directions are not orthonormal."""
+    random = np.random.RandomState(2)
+    directions, origin = random.normal(size=(2, 10)), random.normal(size=10)
+    surface = Surface(himmelblau(X[:, None], Y), [X, Y], directions, origin)
+    places = np.array([[3, 2], [2.5, 2.2], [3.5, -2], [np.nan, 0], [9, 9], [-3, 3], [-3, 3.1]])
+    away = random.normal(size=(7, 10))  # across the plane: it is projected away
+    away -= away @ np.linalg.pinv(directions) @ directions
+    weights = origin + places @ directions + away
+    losses = [1.0, 2.0, 1.5, 0.0, 0.0, 4.0, np.nan]
+    path = kv.trajectories.Trajectory([0, 1, 2, 3, 4, 5, 6], weights, losses)
+    found = derailments(path, surface)
+    assert [(d.step, d.rise) for d in found] == [(1, -0.5), (2, 2.5)]
+    assert np.round(found[1].after.position, 1) == pytest.approx([-2.8, 3.1], abs=0.11)
 
 
 def test_the_published_run_is_derailed_at_step_6():

@@ -10,12 +10,13 @@ import numpy as np
 from keras_valleys._records import local_path
 from keras_valleys._weights import flatten
 from keras_valleys.callbacks._step_reader import StepReader, optimizer_name, optimizer_of
+from keras_valleys.callbacks._valley_visits import ValleyVisits
 from keras_valleys.events import EventWriter
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
 NUM_FRAMES = 16  # of the animation: each takes milliseconds, and training waits for them
-TAKEN = {"loss", "surface", "path", "report"}  # tags of the board that no axis can have
+TAKEN = {"loss", "index", "surface", "path", "report"}  # tags of the board that no axis can have
 
 
 class SurfaceBoard(keras.callbacks.Callback):
@@ -23,13 +24,17 @@ class SurfaceBoard(keras.callbacks.Callback):
 
     At every step the scalars `valley/loss` and `valley/phi`, the weight of a model with one weight;
     for a larger model one scalar per axis of the surface, named by its label, the coordinate of the
-    weights' projection. Angles are in radians here, in degrees in the pictures.
+    weights' projection. Angles are in radians here, in degrees in the pictures. With a surface,
+    `valley/index` is the index of the valley in whose basin the weights are (0 the lowest, see
+    `keras_valleys.valleys.find_valleys`); a step outside of the surface has none. An axis named
+    "phi" has the period pi.
 
     While fit runs, pictures of the surface with the path so far under the tag `valley/surface`,
     evenly spaced over the steps, or at steps 0, 1, 2, 4, 8, ... where their number is not known
     before; at the end an animated picture of the whole path (`valley/path`), the hyperparameters,
-    and a report (`valley/report`). TensorBoard keeps ten pictures of a tag, so up to ten are all
-    shown, with no flag. The surface itself is drawn when the board is made, not during fit.
+    and a report (`valley/report`), which names the valleys visited and the derailments. TensorBoard
+    keeps ten pictures of a tag, so up to ten are all shown, with no flag. The surface itself is
+    drawn when the board is made, not during fit.
 
     Each fit writes a folder of its own: `log_dir`, or `log_dir-2`, `log_dir-3`, ... where it is
     occupied; the attribute `log_dir` says which. It may stand beside
@@ -83,6 +88,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._reader = StepReader(1, self._select, self._read)
         self._writer = self._frames = None
         self._num_written = 0
+        self._valleys = None if surface is None else ValleyVisits(surface)
         self._draws = surface is not None and images > 0
         if self._draws:
             self._prepare_frames()  # here, so that it does not hold up training
@@ -153,6 +159,10 @@ class SurfaceBoard(keras.callbacks.Callback):
             self._writer.scalar(f"valley/{tag}", value, row.step)
         if row.loss is not None:
             self._writer.scalar("valley/loss", row.loss, row.step)
+        if self._valleys is not None:
+            index = self._valleys.index_of(row.vector)
+            if index >= 0:
+                self._writer.scalar("valley/index", index, row.step)
 
     def _prepare_frames(self, optimizer=None):
         from keras_valleys import plots  # matplotlib only where it draws
@@ -237,6 +247,9 @@ class SurfaceBoard(keras.callbacks.Callback):
         best = sorted(finite, key=lambda row: row.loss)
         for name, found in (("first", known), ("best", best), ("last", known[::-1])):
             lines += [f"| {name} loss | {r.loss:.6g} (step {r.step}) |" for r in found[:1]]
+        if self._valleys is not None:
+            path = (values[self._first_row :] for values in self._path())
+            lines += self._valleys.report(*path)
         lines.append(f"| losses are | {'; '.join(self._reader.sources)} |")
         return "\n".join(lines)
 

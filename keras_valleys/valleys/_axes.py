@@ -61,6 +61,12 @@ class Axis:
         nodes = np.append(self.nodes, self.stop) if self.joined else self.nodes
         return (nodes[1:] + nodes[:-1]) / 2
 
+    def wrap(self, coordinates):
+        """Coordinates on a ring; what is within it already is not rounded once more."""
+        inside = (coordinates >= self.start) & (coordinates < self.start + self.period)
+        wrapped = self.start + (coordinates - self.start) % self.period
+        return np.where(inside, coordinates, wrapped)
+
     def fold(self, coordinates):
         """Coordinates within the ring; NaN outside of the axis."""
         c = np.where(np.isfinite(coordinates), coordinates, np.nan)
@@ -69,7 +75,7 @@ class Axis:
             # Where float32 cannot tell a thousandth of a period, the place in it means nothing.
             with np.errstate(over="ignore", invalid="ignore"):
                 lost = ~(np.spacing(np.abs(c).astype("float32")) <= self.period / 1000)
-            c = np.where(lost, np.nan, self.start + (c - self.start) % self.period)
+            c = np.where(lost, np.nan, self.wrap(c))
             below = c >= self.start + self.period - SLACK * length
             c = np.where(below & ~np.bool_(self.joined), c - self.period, c)
         slack = SLACK * length
@@ -83,7 +89,7 @@ class Axis:
         if period is not None:
             if abs(c) * 2.0**-23 > period / 2000 and math.isnan(float(self.fold(c))):
                 return math.nan
-            c = start + (c - start) % period
+            c = c if start <= c < start + period else start + (c - start) % period
             if not self.joined and c >= start + period - SLACK * length:
                 c -= period
         slack = SLACK * length

@@ -43,10 +43,10 @@ class Line:
                 found[k, 2] = min(found[k, 2], height - self.floors[k, 1])
         period, floor = self.axis.period, self.floors[:, 0]
         if self.axis.joined:
-            around = found[:, 0] == found[:, 1]
-            found[:, 0] = floor - (floor - found[:, 0]) % period
-            found[:, 1] = floor + (found[:, 1] - floor) % period
-            alone = around & (len(self.gaps) == 0) & (len(self.floors) == 1)
+            alone = found[:, 0] == found[:, 1]
+            alone &= (len(self.gaps) == 0) & (len(self.floors) == 1)
+            found[:, 0] -= np.where(found[:, 0] > floor, period, 0.0)
+            found[:, 1] += np.where(found[:, 1] < floor, period, 0.0)
             found[alone, 1] = found[alone, 0] + period
         return found
 
@@ -55,7 +55,7 @@ class Line:
         cuts = np.concatenate([self.ridges[:, 0], self.gaps])
         owners = np.concatenate([self.between[:, 1], self.beyond]).astype(int)
         if self.axis.joined:
-            cuts = self.axis.start + (cuts - self.axis.start) % self.axis.period
+            cuts = self.axis.wrap(cuts)
         order = np.argsort(cuts, kind="stable")
         cuts, owners = cuts[order], owners[order]
         first = owners[-1] if self.axis.joined and len(owners) else self.first

@@ -2,24 +2,36 @@
 
 import numpy as np
 
+AROUND = [(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)]
 
-def middle(axes, shape, cells):
-    """The coordinates of the middle of a plateau, or of that cell of it which is nearest to it."""
+
+def middles(axes, shape, floors):
+    """The coordinates of each floor, an array of cells: of its middle where it is a plateau."""
+    first = np.unravel_index([cells[0] for cells in floors], shape) if floors else ([],) * len(axes)
+    found = np.stack([axis.nodes[i] for axis, i in zip(axes, np.intp(first), strict=True)], axis=-1)
+    for k, cells in enumerate(floors):
+        if len(cells) > 1:
+            found[k] = _middle(axes, shape, cells)
+    return found
+
+
+def _middle(axes, shape, cells):
+    """The middle of a plateau, or of that cell of it which is nearest to it."""
     where = np.unravel_index(cells, shape)
     spans = [_span(axis, axis.nodes[i]) for axis, i in zip(axes, where, strict=True)]
     found = [axis.fold((a + b) / 2) for axis, (a, b) in zip(axes, spans, strict=True)]
-    if len(axes) == 1 or len(cells) == 1:
-        return tuple(map(float, found))
+    if len(axes) == 1:
+        return found
     away = [np.abs(axis.nodes[i] - c) for axis, i, c in zip(axes, where, found, strict=True)]
     away = [
         np.minimum(gap, axis.period - gap) if axis.joined else gap
         for axis, gap in zip(axes, away, strict=True)
     ]
-    reach = [axis.sizes().max() for axis in axes]
+    reach = [max(axis.sizes().max(), np.finfo(float).tiny) for axis in axes]
     if np.any((away[0] < reach[0]) & (away[1] < reach[1])):
-        return tuple(map(float, found))
+        return found
     nearest = np.argmin(sum((gap / size) ** 2 for gap, size in zip(away, reach, strict=True)))
-    return tuple(float(axis.nodes[i[nearest]]) for axis, i in zip(axes, where, strict=True))
+    return [axis.nodes[i[nearest]] for axis, i in zip(axes, where, strict=True)]
 
 
 def _span(axis, coordinates):
@@ -32,23 +44,45 @@ def _span(axis, coordinates):
     return begin, begin + (c[k] - begin) % axis.period
 
 
-def read_plane(axes, shape, flood, floors):
-    """`(depth, width, ridges)` of each valley, and the passes `(a, b, height)`."""
+def read_plane(axes, losses, flood, floors):
+    """`(depth, width, ridges)` of each valley; `floors` are the losses of their floors."""
     sizes = [axis.sizes() if len(axis.nodes) > 1 else np.ones(1) for axis in axes]
-    areas = np.multiply.outer(*sizes)
     inside = flood.labels >= 0
-    areas = np.bincount(flood.labels[inside], areas[inside], minlength=len(floors))
+    areas = np.multiply.outer(*sizes)[inside]
+    areas = np.bincount(flood.labels[inside], areas, minlength=len(floors))
     power = 1 / max(sum(len(axis.nodes) > 1 for axis in axes), 1)
-    saddles, depths = [[] for _ in floors], np.full(len(floors), np.inf)
-    a, b, cells, heights = (values.tolist() for values in flood.passes)
-    for one, other, cell, height in zip(a, b, cells, heights, strict=True):
-        where = np.unravel_index(cell, shape)
-        position = tuple(float(axis.nodes[i]) for axis, i in zip(axes, where, strict=True))
+    saddles, depths = [[] for _ in floors], [np.inf] * len(floors)
+    a, b, cells, heights = flood.passes
+    where = np.unravel_index(cells, losses.shape)
+    positions = np.stack([axis.nodes[i] for axis, i in zip(axes, where, strict=True)], axis=-1)
+    between = ~_only_touching(axes, losses, flood, where)
+    rows = (values[between].tolist() for values in (a, b, heights, positions))
+    for one, other, height, position in zip(*rows, strict=True):
         for k in (one, other):
-            saddles[k].append(position)
+            saddles[k].append(tuple(position))
             depths[k] = min(depths[k], height - floors[k])
-    sides = [
-        (float(depth), float(area**power), tuple(ridges))
-        for depth, area, ridges in zip(depths, areas, saddles, strict=True)
-    ]
-    return sides, list(zip(a, b, heights, strict=True))
+    widths = (areas**power).tolist()
+    return list(zip(map(float, depths), widths, map(tuple, saddles), strict=True))
+
+
+def _only_touching(axes, losses, flood, where):
+    """Which passes are no saddles: around them lies a lower way, through other valleys.
+
+    Near a peak two basins on opposite sides of it may touch.
+    """
+    a, b, cells, heights = flood.passes
+    lower, labels = [], []
+    for step in AROUND:
+        index, known = [], np.ones(len(cells), bool)
+        for i, d, axis in zip(where, step, axes, strict=True):
+            count = len(axis.nodes)
+            known &= (i + d >= 0) & (i + d < count) | axis.joined
+            index.append((i + d) % count)
+        lower.append(known & (losses[tuple(index)] < heights))
+        labels.append(flood.labels[tuple(index)])
+    lower, labels = np.array(lower), np.array(labels)
+    lower &= labels >= 0
+    reached = lower & (labels == a)
+    for _ in AROUND:
+        reached |= lower & (np.roll(reached, 1, axis=0) | np.roll(reached, -1, axis=0))
+    return np.any(reached & (labels == b), axis=0)

@@ -8,7 +8,7 @@ from keras_valleys.surfaces import Surface
 from keras_valleys.valleys._axes import Axis, Places, read_periods
 from keras_valleys.valleys._flood import NOISE, find, flood
 from keras_valleys.valleys._lines import read_line
-from keras_valleys.valleys._planes import middle, read_plane
+from keras_valleys.valleys._planes import middles, read_plane
 from keras_valleys.valleys._polish import polish
 from keras_valleys.valleys.tables import Valley, Valleys
 
@@ -60,17 +60,19 @@ def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
         return noise * np.abs(floors) if persistence is None else np.full(len(floors), persistence)
 
     water = flood(losses, axes, limit)
-    places = [middle(axes, losses.shape, cells) for cells in water.floors]
+    places = middles(axes, losses.shape, water.floors)
     if losses.ndim == 1:
-        line = read_line(axes[0], losses, water, [place[0] for place in places])
+        line = read_line(axes[0], losses, water, places[:, 0])
         if objective is not None:
             line = polish(line, losses, surface, objective, noise)
-        positions, heights = [(float(place),) for place in line.floors[:, 0]], line.floors[:, 1]
+        places, heights = line.floors[:, :1], line.floors[:, 1]
         sides = [(d, r - l, (float(l), float(r))) for l, r, d in line.sides().tolist()]  # noqa: E741
         passes = np.column_stack([line.between, line.ridges[:, 1]])
     else:
-        positions, heights = places, losses.ravel()[[cells[0] for cells in water.floors]]
-        sides, passes = read_plane(axes, losses.shape, water, heights)
+        heights = losses.ravel()[[cells[0] for cells in water.floors]]
+        sides = read_plane(axes, losses, water, heights)
+        passes = zip(water.passes[0], water.passes[1], water.passes[3], strict=True)
+    positions = list(map(tuple, places.tolist()))
     order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
     ranks = np.argsort(order) if order else np.empty(0, int)
     found = tuple(

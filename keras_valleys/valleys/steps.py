@@ -64,16 +64,42 @@ def derailments(trajectory, surface, *, persistence=None, periodic=None):
             "`derailments` expects `persistence` and `periodic` with a surface only. Received: "
             "valleys that are found already. Give these arguments to `find_valleys`."
         )
-    indices = valleys.at(project(trajectory.weights, valleys.surface))
+    coordinates = project(trajectory.weights, valleys.surface)
+    return crossings(valleys, coordinates, losses=trajectory.losses, steps=trajectory.steps)
+
+
+def crossings(valleys, coordinates, *, losses, steps):
+    """The derailments of a path that is given by its coordinates on the surface.
+
+    Args:
+        valleys: The `Valleys` of the surface.
+        coordinates: Array of shape `(n, K)`.
+        losses: Array of shape `(n,)`; NaN where the loss is not known.
+        steps: Integers of shape `(n,)`.
+
+    Returns:
+        List of `Derailment`.
+
+    Example:
+
+    >>> curve = keras_valleys.surfaces.Surface([1, 4, 2, 0, 3], [range(5)], [[1.0]], [0.0])
+    >>> valleys = keras_valleys.valleys.find_valleys(curve)
+    >>> path = np.array([[0.2], [9.0], [2.5]])
+    >>> found = keras_valleys.valleys.steps.crossings(
+    ...     valleys, path, losses=[2.0, 9.0, 1.0], steps=[0, 1, 2]
+    ... )
+    >>> [(crossing.step, crossing.rise) for crossing in found]
+    [(0, -1.0)]
+    """
+    indices = valleys.at(coordinates)
     rows = np.flatnonzero(indices >= 0)
-    crossed = np.flatnonzero(np.diff(indices[rows]))
-    losses = trajectory.losses.astype("float64")
+    known = np.asarray(losses, "float64")[rows]
     with np.errstate(invalid="ignore"):
-        rises = losses[rows[1:]] - losses[rows[:-1]]
+        rises = np.diff(known)
     return [
         Derailment(
-            int(trajectory.steps[rows[k]]), valleys[indices[rows[k]]],
-            valleys[indices[rows[k + 1]]], float(rises[k]),
+            int(steps[rows[k]]), valleys[indices[rows[k]]], valleys[indices[rows[k + 1]]],
+            float(rises[k]),
         )
-        for k in crossed.tolist()
+        for k in np.flatnonzero(np.diff(indices[rows])).tolist()
     ]  # fmt: skip

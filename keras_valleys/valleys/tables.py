@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -11,7 +12,6 @@ import numpy as np
 from keras_valleys.surfaces import Surface
 
 MAX_ROWS = 40  # of a printed table
-COLUMNS = ("index", "position", "loss", "depth", "width", "ridges")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,13 +137,15 @@ class Valleys(Sequence):
         ridge = "ridges" if line else "lowest saddle"
         rows = [["valley", *labels, "loss", "depth", "width", ridge]]
         for v in self[:MAX_ROWS]:
-            position = [_as_text(c, label) for c, label in zip(v.position, labels, strict=True)]
+            position = [
+                coordinate_text(c, label) for c, label in zip(v.position, labels, strict=True)
+            ]
             if line:
-                ends = " to ".join(_as_text(c, labels[0]) for c in v.ridges)
+                ends = " to ".join(coordinate_text(c, labels[0]) for c in v.ridges)
             else:
                 lowest = next(iter(v.ridges), ())
-                ends = ", ".join(map(_as_text, lowest, labels[: len(lowest)]))
-            width = _as_text(v.width, labels[0] if len(set(labels)) == 1 else "")
+                ends = ", ".join(map(coordinate_text, lowest, labels[: len(lowest)]))
+            width = coordinate_text(v.width, labels[0] if len(set(labels)) == 1 else "")
             numbers = [f"{v.loss:.5f}", f"{v.depth:.5f}", width]
             rows.append([str(v.index), *position, *numbers, ends])
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -155,8 +157,21 @@ class Valleys(Sequence):
         return "\n".join(lines + [f"... and {more} more"] * (more > 0))
 
 
-def _as_text(value, label=""):
-    """A coordinate in print: the angle phi in degrees."""
+def coordinate_text(value, label=""):
+    """A coordinate in print; that of an axis labeled "phi" is an angle in degrees.
+
+    Args:
+        value: Number; an angle in radians.
+        label: Label of the axis.
+
+    Returns:
+        Text.
+
+    Example:
+
+    >>> keras_valleys.valleys.tables.coordinate_text(np.pi / 5, "phi")
+    '36.000°'
+    """
     if label == "phi":
-        return f"{round(np.degrees(value), 2) + 0.0:.2f}°"
+        return f"{round(math.degrees(value), 3) + 0.0:.3f}°"
     return f"{float(f'{value:.5g}') + 0.0:g}"
