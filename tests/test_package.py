@@ -68,6 +68,22 @@ ALLOWED = {
     "_refinement": set(),
     "_sampling": {"_executors"},
     "valleys": {"surfaces", "trajectories"},
+    "comparisons": {
+        "_archives",
+        "_backends",
+        "_checkpoints",
+        "_sampling",
+        "_signatures",
+        "_weights",
+        "callbacks",
+        "datasets",
+        "events",
+        "objectives",
+        "plots",
+        "surfaces",
+        "trajectories",
+        "valleys",
+    },
     "events": {"_records"},
     "plots": {"trajectories", "surfaces", "valleys"},
     "callbacks": {
@@ -87,7 +103,11 @@ ALLOWED = {
 }
 
 # Signatures that follow `model.evaluate`, or whose arguments are options that stand alone.
-MANY_ARGUMENTS = {("objectives", "__init__"): 7, ("surfaces", "evaluate"): 9}
+MANY_ARGUMENTS = {
+    ("objectives", "__init__"): 7,
+    ("surfaces", "evaluate"): 9,
+    ("comparing", "compare"): 14,
+}
 
 
 def run(code, **environment):

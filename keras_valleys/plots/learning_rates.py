@@ -50,11 +50,7 @@ def learning_rates(comparison, *, theme="light"):
             "Received: one without tuning. Call `compare` with tune=[0.001, 0.01, 0.1]."
         )
     taken = {one.optimizer: one.learning_rate for one in comparison.summaries}
-    groups = {}
-    for run in runs:
-        by_rate = groups.setdefault(run.optimizer, {})
-        loss = run.final_loss if run.status == "finished" else math.inf
-        by_rate.setdefault(run.learning_rate, []).append(loss)
+    groups = _by_rate(runs)
     labels = dict(xlabel="learning rate", ylabel="final loss")
     figure, panels, _ = panel_grid(list(groups), look, **labels)
     panels[0].set_xscale("log")
@@ -85,6 +81,16 @@ def learning_rates(comparison, *, theme="light"):
     said = "Dots: runs. Line: their median. Ring: the rate that was taken."
     add_caption(figure, look, [said + f" Cross: diverged, failed{cut}." * lost])
     return figure
+
+
+def _by_rate(runs):
+    """For each optimizer the final losses at each learning rate."""
+    groups = {}
+    for run in runs:
+        by_rate = groups.setdefault(run.optimizer, {})
+        loss = run.final_loss if run.status == "finished" else math.inf
+        by_rate.setdefault(run.learning_rate, []).append(loss)
+    return groups
 
 
 def _medians(by_rate):

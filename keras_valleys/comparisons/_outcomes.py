@@ -6,6 +6,7 @@ import statistics
 import numpy as np
 
 from keras_valleys.trajectories import project
+from keras_valleys.valleys import derailments
 
 
 def rows(jobs, fits, valleys, tolerance):
@@ -112,9 +113,8 @@ def measure(fit, valleys):
     }
     if valleys is None or not len(path):
         return fields, None
-    coordinates = project(path.weights, valleys.surface)
-    places = np.asarray(valleys.at(coordinates if coordinates.shape[1] > 1 else coordinates[:, 0]))
-    fields["derailments"] = int(np.count_nonzero(np.diff(places[places >= 0])))
+    places = valleys.at(project(path.weights, valleys.surface))
+    fields["derailments"] = len(derailments(path, valleys))
     if status != "failed" and places[-1] >= 0:
         fields["valley"] = int(places[-1])
     return fields, places

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_valleys._backends import backend_version
 from keras_valleys._checkpoints import digest_of
-from keras_valleys._run_files import folder_name
 from keras_valleys._sampling import Progress
+from keras_valleys.comparisons._run_files import folder_name
 
 
 @dataclasses.dataclass(frozen=True)

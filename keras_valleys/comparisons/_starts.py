@@ -124,7 +124,10 @@ def as_valleys(surface, size):
     """The valleys of a surface over so many weights, of a `Surface` or its `Valleys`; or `None`."""
     if surface is None:
         return None
-    valleys = find_valleys(surface) if isinstance(surface, Surface) else surface
+    valleys = surface
+    if isinstance(surface, Surface):
+        periods = [math.pi if label == "phi" else None for label in surface.labels]
+        valleys = find_valleys(surface, periodic=periods)
     if not isinstance(getattr(valleys, "surface", None), Surface) or not hasattr(valleys, "at"):
         raise ValueError(
             "`compare` expects `surface` to be a `keras_valleys.surfaces.Surface`, the valleys of "

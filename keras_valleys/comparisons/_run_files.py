@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 from keras_valleys._archives import read_archive, write_archive
-from keras_valleys._bench import Fit
+from keras_valleys.comparisons._bench import Fit
 from keras_valleys.trajectories import Trajectory
 
 FACTS = "run.json"  # written last: a folder with it is of a finished run

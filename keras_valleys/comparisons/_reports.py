@@ -4,8 +4,8 @@ import hashlib
 import math
 import pathlib
 
-from keras_valleys._run_files import write_text
-from keras_valleys._tables import cell_text, csv_table, text_table
+from keras_valleys.comparisons._run_files import write_text
+from keras_valleys.comparisons._tables import cell_text, csv_table, text_table
 
 DIGEST = "comparison.sha256"
 HEADER = (
