@@ -71,7 +71,6 @@ ALLOWED = {
     "comparisons": {
         "_archives",
         "_backends",
-        "_checkpoints",
         "_sampling",
         "_signatures",
         "_weights",

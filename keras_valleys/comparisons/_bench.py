@@ -7,10 +7,13 @@ import warnings
 import keras
 import numpy as np
 
+from keras_valleys._backends import random_numbers_apart
 from keras_valleys._signatures import describe
 from keras_valleys._weights import to_numpy
 from keras_valleys.datasets import repeat
 from keras_valleys.objectives import Objective
+
+MAX_REASON = 300  # characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,10 @@ class Bench:
         return self.batches.are_drawn or bool(self._seeds)
 
     def identity(self):
-        """Text about all that a fit depends on besides the optimizer, the start and the seed."""
+        """Text about all that a fit depends on but the optimizer, the start and the seed.
+
+        To be asked before the first fit: some of it is in the model's state.
+        """
         with warnings.catch_warnings():  # of lambdas, whose code is in the text
             warnings.simplefilter("ignore")
             try:
@@ -67,7 +73,7 @@ class Bench:
                 compiled = {}
         compiled.pop("optimizer", None)
         order = [len(self.batches), self.batches.batch_size, self._every]
-        return describe([compiled, order])
+        return describe([self.objective.signature(), compiled, order])
 
     def fit(self, candidate, rate, point, seed, *, board=None):
         """Train from a flat weight vector, and take what comes of it as a `Fit`."""
@@ -79,10 +85,13 @@ class Bench:
         try:
             self._reset(point, seed)
             self._equip(candidate, rate)
-            callbacks = [clock, recorder, *([board] if board else [])]
             self.batches.shuffle(seed)
             begin = time.perf_counter()
-            self.model.fit(self.batches, verbose=0, shuffle=False, callbacks=callbacks)
+            with random_numbers_apart() as set_seed:
+                # Only when training begins: the first fit of a model draws some before.
+                first = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: set_seed(seed))
+                callbacks = [first, clock, recorder, *([board] if board else [])]
+                self.model.fit(self.batches, verbose=0, shuffle=False, callbacks=callbacks)
         except Exception as failure:  # it is told in the table, and the others are run
             self._key, error = None, _in_words(failure)
         seconds = 0.0 if begin is None else time.perf_counter() - begin
@@ -115,7 +124,8 @@ class Bench:
         """Give the model a new optimizer, or the old one its state: that saves a compilation."""
         optimizer = candidate.fresh(rate)
         wrap = keras.optimizers.LossScaleOptimizer
-        if isinstance(self._given, wrap) and not isinstance(optimizer, wrap):
+        scaled = isinstance(self._given, wrap) and "float16" in self.model.dtype_policy.name
+        if scaled and not isinstance(optimizer, wrap):
             optimizer = wrap(optimizer)  # as `compile` did
         if candidate.label == self._key and _is_plain(optimizer):
             optimizer.build(self.model.trainable_variables)
@@ -252,6 +262,7 @@ def _is_plain(optimizer):
 
 
 def _in_words(failure):
-    text = " ".join(str(failure).split())
-    name = type(failure).__name__
+    name, text = type(failure).__name__, " ".join(str(failure).split())
+    if len(text) > MAX_REASON:
+        text = text[: MAX_REASON - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return f"{name}: {text}" if text else name

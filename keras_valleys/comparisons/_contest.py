@@ -1,6 +1,7 @@
 """The runs of a comparison: which there are, and doing those that are not done."""
 
 import dataclasses
+import hashlib
 import math
 import time
 
@@ -8,7 +9,6 @@ import keras
 import numpy as np
 
 from keras_valleys._backends import backend_version
-from keras_valleys._checkpoints import digest_of
 from keras_valleys._sampling import Progress
 from keras_valleys.comparisons._run_files import folder_name
 
@@ -62,9 +62,15 @@ def plan(bench, candidates, rates, *, points, seeds):
                 for seed in seeds:
                     digest = None
                     if identity is not None:
-                        digest = digest_of(bench.objective, point, identity, str(seed), *facts)
+                        digest = _digest(point, identity, seed, *facts)
                     jobs.append(Job(candidate, rate, start, seed, point, digest, shown))
     return jobs
+
+
+def _digest(point, *facts):
+    digest = hashlib.sha256(np.ascontiguousarray(point).tobytes())
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()
 
 
 def rates_to_try(candidates, tune):

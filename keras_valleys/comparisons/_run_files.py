@@ -126,7 +126,7 @@ def write_text(path, text):
     """Write a file, whole or not at all."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(text)
+        beside.write_text(text, encoding="utf-8", newline="")
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
