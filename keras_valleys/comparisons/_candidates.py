@@ -40,8 +40,8 @@ class Candidate:
         """Text that differs where the optimizer does, or `None` where it cannot be made."""
         try:
             optimizer = self.fresh(rate)
-            plain = {k: v for k, v in vars(optimizer).items() if isinstance(v, int | float | str)}
-            return describe([self.label, keras.optimizers.serialize(optimizer), plain])
+            config = keras.optimizers.serialize(optimizer)
+            return describe([self.label, config, _plain(optimizer)])
         except Exception:  # as above
             return None
 
@@ -114,8 +114,31 @@ def _named(name):
 
 
 def _copier(given):
-    kind, config = type(given), given.get_config()
-    return lambda: kind.from_config(copy.deepcopy(config))
+    kind, config, known = type(given), given.get_config(), _plain(given)
+
+    def make():
+        try:
+            made = kind.from_config(copy.deepcopy(config))
+            if _plain(made) != known:
+                raise ValueError("its get_config leaves out what it was made with")
+        except Exception as error:
+            raise TypeError(
+                f"it cannot be made again from its config: {error}. Give a function that makes it"
+            ) from error
+        return made
+
+    return make
+
+
+def _plain(optimizer):
+    """The numbers and texts that an optimizer holds, as its author named them."""
+    return {
+        name: value
+        for name, value in vars(optimizer).items()
+        if isinstance(value, int | float | str)
+        and not name.startswith("_")
+        and name not in ("built", "name")
+    }
 
 
 def _caller(function):
