@@ -102,9 +102,9 @@ def _on_curve(surface, groups, look):
 
 def _on_plane(surface, groups, look):
     (x_scale, x_text), (y_scale, y_text) = map(axis_of, surface.labels)
-    equal = is_isometric(surface)
-    spans = [axis[-1] - axis[0] for axis in surface.coordinates]
-    height = float(np.clip(2.7 * spans[1] / spans[0], 1.6, 4.0)) if equal else 2.3
+    across, up = (axis[-1] - axis[0] for axis in surface.coordinates)
+    equal = is_isometric(surface) and across / 2 <= up <= 2 * across  # else panels are slivers
+    height = 2.7 * up / across if equal else 2.3
     options = dict(size=(2.7, height), xlabel=x_text, ylabel=y_text)
     figure, panels, _ = panel_grid(list(groups), look, **options)
     contours = None
