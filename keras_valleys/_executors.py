@@ -108,7 +108,10 @@ def gather(executor, blob, chunks, take):
 @functools.lru_cache(maxsize=1)
 def _load(blob):
     """Once per worker: a model takes longer to load than a chunk to compute."""
-    backend, *parts = pickle.loads(blob)
+    with warnings.catch_warnings():
+        # Of a model that was never trained; its loss needs no optimizer.
+        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+        backend, *parts = pickle.loads(blob)
     if backend != keras.config.backend():
         raise ValueError(
             "`evaluate` expects workers of `executor` with the Keras backend of this process. "

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_valleys._backends import read
+
 
 def to_numpy(tensor):
     """The values of a tensor or variable; they may share its memory.
@@ -11,17 +13,17 @@ def to_numpy(tensor):
     Keras' own `convert_to_numpy` and `get_weights` warn under NumPy 2 (their `__array__` has no
     `copy`), and users run with warnings as errors.
     """
-    tensor = getattr(tensor, "value", tensor)  # of a Keras variable: the backend's own
+    tensor = read(tensor)
     if keras.config.backend() == "torch":
         tensor = tensor.detach().cpu()
         if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
             tensor = ops.cast(tensor, "float32")  # NumPy has no form of it
         return tensor.numpy()
-    # A TensorFlow variable may live on several devices, and NumPy takes thrice as long to read it.
-    array = np.asarray(tensor.value() if hasattr(tensor, "value") else tensor)
+    array = np.asarray(tensor)
     return array.astype("float32") if array.dtype.kind == "V" else array  # such as bfloat16
 
 
 def flatten(variables):
     """The values of `variables` as one new vector of shape `(P,)`, each in C order."""
-    return np.concatenate([to_numpy(variable).ravel() for variable in variables])
+    parts = [to_numpy(variable).ravel() for variable in variables]
+    return parts[0].copy() if len(parts) == 1 else np.concatenate(parts)

@@ -1,8 +1,9 @@
 """TensorBoard event files, written without TensorFlow."""
 
 import contextlib
-import io
+import math
 import os
+import struct
 import threading
 import time
 import warnings
@@ -11,6 +12,7 @@ import weakref
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
+from keras_valleys._event_values import as_number, check, image_strings, unfit
 from keras_valleys._records import claim, frame, local_path
 
 
@@ -52,7 +54,7 @@ class EventWriter:
         self.log_dir, self.path = local_path(log_dir), None
         self._file, self._lock, self._warned = None, threading.RLock(), False
         self._tags = {}  # tag: (plugin, last step)
-        self._points = {}  # tag: an event to fill in anew, in half the time that a new one takes
+        self._points = {}  # tag: its serialized summary up to the number
         self._record, self._sent = b"", 0  # the last record, and how much of it is in the file
         try:
             self.log_dir, self._file = claim(self.log_dir)
@@ -71,20 +73,25 @@ class EventWriter:
             value: Number or rank-0 tensor; stored as float32, NaN and infinity too.
             step: Integer, not less than before.
         """
-        number = _number(value)
-        _check(tag, step)
+        check(tag, step)
+        self.scalars({tag: value}, step)
+
+    def scalars(self, values, step):
+        """Write a point of each of several curves, in one event.
+
+        Args:
+            values: Dictionary of tags to numbers, as for `scalar`.
+            step: Integer, not less than before.
+        """
+        if not isinstance(values, dict) or not values:
+            expected = "a dictionary of tags to numbers as `values`"
+            raise unfit(expected, repr(values), "Name each number, such as {'valley/loss': 0.5}.")
+        numbers = {tag: as_number(value) for tag, value in values.items()}
+        for tag in numbers:
+            check(tag, step)
         with self._lock:
-            if tag not in self._tags:  # the first event of a tag has metadata
-                tensor = _tensor(types_pb2.DT_FLOAT, float_val=[number])
-                metadata = _metadata("scalars", summary_pb2.DATA_CLASS_SCALAR)
-                self._put(tag, tensor, step, metadata)
-            else:
-                if tag not in self._points:
-                    tensor = _tensor(types_pb2.DT_FLOAT, float_val=[number])
-                    self._points[tag] = _event(tag, tensor)
-                event = self._points[tag]
-                event.summary.value[0].tensor.float_val[0] = number
-                self._write(tag, event, step, "scalars")
+            points = [self._point(tag, number) for tag, number in numbers.items()]
+            self._write(numbers, b"".join(points), step, "scalars")
 
     def image(self, tag, image, step, description=""):
         """Write an image. TensorBoard keeps 10 of a tag, at random if there are more.
@@ -95,7 +102,7 @@ class EventWriter:
             step: Integer, not less than before.
             description: Markdown shown above the images; the first of a tag counts.
         """
-        tensor = _tensor(types_pb2.DT_STRING, 3, string_val=_image_strings(image))
+        tensor = _tensor(types_pb2.DT_STRING, 3, string_val=image_strings(image))
         kind = summary_pb2.DATA_CLASS_BLOB_SEQUENCE
         self._put(tag, tensor, step, _metadata("images", kind, summary_description=description))
 
@@ -108,7 +115,7 @@ class EventWriter:
             step: Integer, not less than before.
         """
         if not isinstance(markdown, str):
-            raise _error("a string as `markdown`", repr(markdown), "Pass str(markdown).")
+            raise unfit("a string as `markdown`", repr(markdown), "Pass str(markdown).")
         tensor = _tensor(types_pb2.DT_STRING, string_val=[markdown.encode(errors="replace")])
         self._put(tag, tensor, step, _metadata("text", summary_pb2.DATA_CLASS_TENSOR))
 
@@ -126,10 +133,10 @@ class EventWriter:
             (value,) = summary_v2.hparams_pb(values, trial_id=name).value
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             expected = "a dictionary of names to booleans, numbers or strings"
-            raise _error(expected, repr(values), "Use str for other values.") from error
+            raise unfit(expected, repr(values), "Use str for other values.") from error
         with self._lock:
             if value.tag in self._tags:
-                raise _error("one call of `hparams`", f"another, {values!r}", "Put all in one.")
+                raise unfit("one call of `hparams`", f"another, {values!r}", "Put all in one.")
             self._put(value.tag, value.tensor, 0, value.metadata)
 
     def tensor(self, tag, array, step, plugin_name, content=b""):
@@ -147,7 +154,7 @@ class EventWriter:
         try:
             tensor = make_tensor_proto(np.asarray(array))
         except (TypeError, ValueError) as error:
-            raise _error("an array of numbers", f"{array!r}", "Convert it with astype.") from error
+            raise unfit("an array of numbers", f"{array!r}", "Convert it with astype.") from error
         metadata = _metadata(plugin_name, summary_pb2.DATA_CLASS_TENSOR, content=content)
         self._put(tag, tensor, step, metadata)
 
@@ -171,28 +178,43 @@ class EventWriter:
         self.close()
 
     def _put(self, tag, tensor, step, metadata):
-        _check(tag, step)
-        event = _event(tag, tensor)
+        check(tag, step)
         with self._lock:
-            if tag not in self._tags:
-                event.summary.value[0].metadata.CopyFrom(metadata)
-            self._write(tag, event, step, metadata.plugin_data.plugin_name)
+            plugin = metadata.plugin_data.plugin_name
+            first = None if tag in self._tags else metadata
+            self._write((tag,), _summary(tag, tensor, first), step, plugin)
 
-    def _write(self, tag, event, step, plugin):
+    def _point(self, tag, number):
+        """A serialized summary of one number, whose last four bytes are the number."""
+        if tag not in self._tags:  # the first event of a tag has metadata
+            tensor = _tensor(types_pb2.DT_FLOAT, float_val=[number])
+            metadata = _metadata("scalars", summary_pb2.DATA_CLASS_SCALAR)
+            return _summary(tag, tensor, metadata)
+        if tag not in self._points:
+            tensor = _tensor(types_pb2.DT_FLOAT, float_val=[number])
+            self._points[tag] = _summary(tag, tensor)[:-4]
+        return self._points[tag] + _as_float32(number)
+
+    def _write(self, tags, summary, step, plugin):
+        """Write an event with a serialized summary of these tags."""
         if self._file is None:
             return
+        for tag in tags:
+            self._check_order(tag, step, plugin)
+        summary = summary_pb2.Summary.FromString(summary)
+        if self._append(event_pb2.Event(wall_time=time.time(), step=step, summary=summary)):
+            self._tags.update(dict.fromkeys(tags, (plugin, step)))
+
+    def _check_order(self, tag, step, plugin):
         if self._file.closed:
-            raise _error("to be open", f"tag={tag!r} after `close`", "Make a new writer.")
+            raise unfit("to be open", f"tag={tag!r} after `close`", "Make a new writer.")
         first_plugin, last_step = self._tags.get(tag, (plugin, 0))
         if plugin != first_plugin:
             received = f"{plugin} after {first_plugin}, tag={tag!r}"
-            raise _error("one kind of data per tag", received, "Use another tag.")
+            raise unfit("one kind of data per tag", received, "Use another tag.")
         if step < last_step:
             received = f"step={step} after step={last_step}, tag={tag!r}"
-            raise _error("steps that do not fall", received, "Count on, or use a new writer.")
-        event.wall_time, event.step = time.time(), step
-        if self._append(event):
-            self._tags[tag] = plugin, step
+            raise unfit("steps that do not fall", received, "Count on, or use a new writer.")
 
     def _append(self, event):
         """Write `event`; tell whether it is in the file, or will be as soon as the disk allows."""
@@ -226,20 +248,17 @@ class EventWriter:
             )
 
 
-def _error(expected, received, remedy):
-    return ValueError(f"`EventWriter` expects {expected}. Received: {received}. {remedy}")
+def _summary(tag, tensor, metadata=None):
+    """A serialized summary; several, one after the other, are a summary as well."""
+    value = summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=metadata)
+    return summary_pb2.Summary(value=[value]).SerializeToString()
 
 
-def _check(tag, step):
-    if not isinstance(tag, str) or not tag:
-        raise _error("a string as `tag`", f"tag={tag!r}", "Name it, such as 'valley/loss'.")
-    if not isinstance(step, int | np.integer) or not 0 <= step < 2**63:
-        raise _error("an integer >= 0 as `step`", f"step={step!r}", "Count steps from 0.")
-
-
-def _event(tag, tensor):
-    value = summary_pb2.Summary.Value(tag=tag, tensor=tensor)
-    return event_pb2.Event(summary=summary_pb2.Summary(value=[value]))
+def _as_float32(number):
+    try:
+        return struct.pack("<f", number)
+    except OverflowError:  # what protocol buffers make of it
+        return struct.pack("<f", math.copysign(math.inf, number))
 
 
 def _tensor(dtype, *shape, **values):
@@ -250,32 +269,3 @@ def _tensor(dtype, *shape, **values):
 def _metadata(plugin_name, data_class, content=b"", **fields):
     plugin = {"plugin_name": plugin_name, "content": content}
     return summary_pb2.SummaryMetadata(data_class=data_class, plugin_data=plugin, **fields)
-
-
-def _number(value):
-    if isinstance(value, float | np.floating):  # the quick way of almost all
-        return float(value)
-    with contextlib.suppress(ArithmeticError, TypeError, ValueError):
-        if np.ndim(value) == 0 and not isinstance(value, str | bytes):
-            return float(value)
-    raise _error("a number as `value`", f"value={value!r}", "Pass float(value).")
-
-
-def _image_strings(image):
-    """Width, height and encoded bytes of an image, as TensorBoard stores it."""
-    from PIL import Image  # takes 0.05 s
-
-    if isinstance(image, bytes | bytearray | memoryview):
-        try:
-            with Image.open(io.BytesIO(image), formats=("PNG", "JPEG", "GIF")) as opened:
-                return *(b"%d" % size for size in opened.size), bytes(image)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise _error("a PNG, JPEG or GIF image", f"{error}", "Encode it as PNG.") from error
-    array = np.asarray(image)
-    height, width, channels = array.shape if array.ndim == 3 else (0, 0, 0)
-    if array.dtype != np.uint8 or not height * width or channels not in (3, 4):
-        received = f"dtype {array.dtype}, shape {array.shape}"
-        raise _error("a uint8 image (height, width, 3 or 4)", received, "Convert and reshape it.")
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, format="PNG")
-    return b"%d" % width, b"%d" % height, file.getvalue()

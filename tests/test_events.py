@@ -98,6 +98,21 @@ def test_nonfinite_scalars_stay_what_they_are(writer, kind):
     np.testing.assert_array_equal(found, [np.nan, np.inf, -np.inf, np.inf, 0.5])
 
 
+def test_scalars_of_a_step_are_one_event(writer, kind):
+    writer.scalar("phi", -1, 1)
+    for step in (2, 2**40):
+        writer.scalars({"phi": step / 4, "loss": np.nan, "valley": 1e300}, step)
+    writer.scalars({"valley": -1e300, "other": True}, 2**40 + 1)
+    writer.scalar("phi", 0.5, 2**41)
+    assert scalar_steps(writer.path) == [1, 2, 2**40, 2**40 + 1, 2**41]
+    with read(kind, writer) as (reader, run):
+        assert reader.scalars(run, "phi") == [(1, -1), (2, 0.5), (2**40, 2**38), (2**41, 0.5)]
+        assert np.isnan([value for _, value in reader.scalars(run, "loss")]).tolist() == [True] * 2
+        valley = reader.scalars(run, "valley")
+        assert valley == [(2, np.inf), (2**40, np.inf), (2**40 + 1, -np.inf)]
+        assert reader.scalars(run, "other") == [(2**40 + 1, 1)]
+
+
 def test_backend_tensors_are_scalars(writer, kind):
     from keras import ops
 
@@ -561,6 +576,12 @@ WRONG = [
     (lambda w: w.scalar("a", 0.5, 2**63), "an integer >= 0 as `step`"),
     (lambda w: w.scalar("", 0.5, 1), "a string as `tag`"),
     (lambda w: w.scalar(b"a", 0.5, 1), "a string as `tag`"),
+    (lambda w: w.scalar(["a"], 0.5, 1), "a string as `tag`"),
+    (lambda w: w.scalars({"a": 0.5, "b": None}, 1), "a number as `value`"),
+    (lambda w: w.scalars({"a": 0.5, "": 0.5}, 1), "a string as `tag`"),
+    (lambda w: w.scalars({"a": 0.5}, -1), "an integer >= 0 as `step`"),
+    (lambda w: w.scalars({}, 1), "a dictionary of tags to numbers"),
+    (lambda w: w.scalars([("a", 0.5)], 1), "a dictionary of tags to numbers"),
     (lambda w: w.image("a", b"", 1), "a PNG, JPEG or GIF image"),
     (lambda w: w.image("a", b"no image at all", 1), "a PNG, JPEG or GIF image"),
     (lambda w: w.image("a", encode("PNG")[:20], 1), "a PNG, JPEG or GIF image"),

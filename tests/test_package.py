@@ -83,7 +83,8 @@ ALLOWED = {
         "trajectories",
         "valleys",
     },
-    "events": {"_records"},
+    "events": {"_event_values", "_records"},
+    "_event_values": set(),
     "plots": {"trajectories", "surfaces", "valleys"},
     "callbacks": {
         "_selection",
@@ -96,7 +97,7 @@ ALLOWED = {
         "plots",
         "events",
     },
-    "_weights": set(),
+    "_weights": {"_backends"},
     "_archives": set(),
     "_records": set(),
 }

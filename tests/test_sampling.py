@@ -383,6 +383,15 @@ def test_threads_compute_what_one_does(threads, kind, tmp_path):
     assert objective.calls == []
 
 
+def test_a_model_that_was_never_trained_travels_without_a_warning(threads):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mean_squared_error")
+    objective = Objective(model, np.ones((5, 2)), np.zeros((5, 1)))
+    options = dict(directions=np.eye(1, 3), coordinates=np.linspace(-1, 2, 7), verbose=0)
+    found = evaluate(objective, **options, executor=threads)
+    np.testing.assert_allclose(found.losses, evaluate(objective, **options).losses, rtol=1e-6)
+
+
 def test_an_error_of_the_computation_is_raised_as_it_is(threads, tmp_path):
     path = tmp_path / "surface.partial.npz"
     with pytest.raises(ZeroDivisionError, match="no loss there") as caught:

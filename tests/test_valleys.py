@@ -244,6 +244,16 @@ def test_plateaus_and_diverged_cells_of_a_plane():
     assert find_valleys(nothing).at([[1.0, 1.0]]).tolist() == [-1]
 
 
+def test_a_plateau_across_the_seam_of_an_uneven_ring():
+    surface = curve([0, 0, 5, 6, 0, 0], np.array([0.0, 100, 101, 102, 103, 104]))
+    (valley,) = find_valleys(surface, periodic=True)
+    assert valley.position == (49.5,)  # between 103 - 104 and 100
+    wide = Surface(np.outer([0, 0, 5, 6, 0, 0], [1.0, 1]), [surface.coordinates[0], [0, 1]],
+                   np.eye(2), np.zeros(2))  # fmt: skip
+    (valley,) = find_valleys(wide, periodic=(True, None))
+    assert valley.position == (49.5, 0.5)
+
+
 def test_a_curve_and_a_plane_on_rings():
     """Both ends of half a turn are one line."""
     phi = np.linspace(-np.pi / 2, np.pi / 2, 301)

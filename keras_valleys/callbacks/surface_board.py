@@ -15,7 +15,7 @@ from keras_valleys.events import EventWriter
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
-NUM_FRAMES = 16  # of the animation: each takes milliseconds, and training waits for them
+NUM_FRAMES = 10  # of the animation at least: each takes milliseconds, and training waits
 TAKEN = {"loss", "index", "surface", "path", "report"}  # tags of the board that no axis can have
 
 
@@ -31,10 +31,10 @@ class SurfaceBoard(keras.callbacks.Callback):
 
     While fit runs, pictures of the surface with the path so far under the tag `valley/surface`,
     evenly spaced over the steps, or at steps 0, 1, 2, 4, 8, ... where their number is not known
-    before; at the end an animated picture of the whole path (`valley/path`), the hyperparameters,
-    and a report (`valley/report`), which names the valleys visited and the derailments. TensorBoard
-    keeps ten pictures of a tag, so up to ten are all shown, with no flag. The surface itself is
-    drawn when the board is made, not during fit.
+    before; at the end an animation of the whole path (`valley/path`), made of these pictures where
+    there are ten or more, the hyperparameters, and a report (`valley/report`), which names the
+    valleys visited and the derailments. TensorBoard keeps ten pictures of a tag, so up to ten are
+    all shown, with no flag. The surface itself is drawn when the board is made, not during fit.
 
     Each fit writes a folder of its own: `log_dir`, or `log_dir-2`, `log_dir-3`, ... where it is
     occupied; the attribute `log_dir` says which. It may stand beside
@@ -104,6 +104,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self.log_dir = self._writer.log_dir
         self._first_row = self._num_written = self._reader.num_settled
         self._values = self._schedule = None
+        self._pictures = []
         if self._draws:
             self._prepare_frames(optimizer_name(self.model))
 
@@ -139,7 +140,7 @@ class SurfaceBoard(keras.callbacks.Callback):
                 self._writer.image("valley/path", self._animation(), final.step)
             self._writer.text("valley/report", self._report(), final.step)
         self._writer.close()
-        self._writer = None  # a board between two fits can be copied
+        self._writer, self._pictures = None, []  # a board between two fits can be copied
 
     def _write_rows(self):
         rows = self._reader.rows
@@ -155,14 +156,15 @@ class SurfaceBoard(keras.callbacks.Callback):
                 self._draw(row)
 
     def _write_scalars(self, row):
-        for tag, value in zip(self._tags, row.vector, strict=True):
-            self._writer.scalar(f"valley/{tag}", value, row.step)
+        values = dict(zip(self._scalar_tags, row.vector, strict=True))
         if row.loss is not None:
-            self._writer.scalar("valley/loss", row.loss, row.step)
+            values["valley/loss"] = row.loss
         if self._valleys is not None:
             index = self._valleys.index_of(row.vector)
             if index >= 0:
-                self._writer.scalar("valley/index", index, row.step)
+                values["valley/index"] = index
+        if values:
+            self._writer.scalars(values, row.step)
 
     def _prepare_frames(self, optimizer=None):
         from keras_valleys import plots  # matplotlib only where it draws
@@ -174,9 +176,14 @@ class SurfaceBoard(keras.callbacks.Callback):
 
     def _draw(self, row):
         path, losses, steps = self._path(row.step)
-        self._writer.image("valley/surface", self._frames.png(path, losses, steps[-1]), row.step)
+        self._pictures.append(self._frames.png(path, losses, steps[-1]))
+        self._writer.image("valley/surface", self._pictures[-1], row.step)
 
     def _animation(self):
+        if len(self._pictures) >= NUM_FRAMES and self._schedule.is_even:
+            from keras_valleys import plots
+
+            return plots.animate(self._pictures)
         return self._frames.animation(*self._path(), num_frames=NUM_FRAMES)
 
     def _path(self, last_step=math.inf):
@@ -209,6 +216,7 @@ class SurfaceBoard(keras.callbacks.Callback):
             self._tags = [re.sub(r"[^\w.-]+", "_", label) for label in labels]
             if len(set(self._tags) - TAKEN) < len(labels):
                 self._tags = [f"{tag}_{number}" for number, tag in enumerate(self._tags, 1)]
+        self._scalar_tags = [f"valley/{tag}" for tag in self._tags]
         return variables
 
     def _read(self, variables):
@@ -262,7 +270,8 @@ class _Schedule:
 
     def __init__(self, images, num_steps):
         self._left = images - 1
-        self._spacing = None if num_steps is None else num_steps / max(images - 1, 1)
+        self.is_even = num_steps is not None
+        self._spacing = num_steps / max(images - 1, 1) if self.is_even else None
         self._next = 0
 
     def is_due(self, step):

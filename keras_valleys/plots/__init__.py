@@ -1,7 +1,7 @@
 """Pictures of data, training and surfaces, as matplotlib figures without pyplot."""
 
 from keras_valleys.plots._style import optimizer_color
-from keras_valleys.plots.frames import SurfaceFrames, encode
+from keras_valleys.plots.frames import SurfaceFrames, animate, encode
 from keras_valleys.plots.learning_rates import learning_rates
 from keras_valleys.plots.lines import curve, curves
 from keras_valleys.plots.loss_panels import loss_panels
@@ -15,6 +15,7 @@ from keras_valleys.plots.success import success
 
 __all__ = [
     "SurfaceFrames",
+    "animate",
     "circle",
     "contour",
     "curve",

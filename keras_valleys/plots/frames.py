@@ -124,13 +124,7 @@ class SurfaceFrames:
                 f"{np.shape(steps)}, num_frames={num_frames}. Record a step first."
             )
         lengths = np.unique(np.linspace(1, len(losses), num_frames).round().astype(int))
-        frames = [self._frame(coordinates[:n], losses[:n], steps[n - 1]) for n in lengths]
-        buffer = io.BytesIO()
-        frames[0].save(
-            buffer, "GIF", save_all=True, append_images=frames[1:], loop=0,
-            duration=[DELAY] * (len(frames) - 1) + [HOLD],
-        )  # fmt: skip
-        return buffer.getvalue()
+        return _as_gif([self._frame(coordinates[:n], losses[:n], steps[n - 1]) for n in lengths])
 
     def _draw_surface(self, look):
         if self._surface.losses.ndim == 1:
@@ -207,6 +201,43 @@ class SurfaceFrames:
         image = Image.fromarray(indices)
         image.putpalette(self._colors)
         return image
+
+
+def animate(pictures):
+    """Pictures of one size as an animation that loops.
+
+    Args:
+        pictures: List of at least one encoded picture, such as `SurfaceFrames.png` returns; the
+            last stays for 2 s.
+
+    Returns:
+        The bytes of an animated GIF.
+
+    Raises:
+        ValueError: There are no pictures.
+
+    Example:
+
+    >>> x = np.linspace(-2, 3, 501)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    >>> frames = keras_valleys.plots.SurfaceFrames(wave, size=(320, 240))
+    >>> pictures = [frames.png([[0.1 * n]], [np.nan], step=n) for n in range(3)]
+    >>> keras_valleys.plots.animate(pictures)[:3]
+    b'GIF'
+    """
+    pictures = list(pictures)
+    if not pictures:
+        raise ValueError("`animate` expects at least one picture. Received: none. Draw one first.")
+    return _as_gif([Image.open(io.BytesIO(picture)) for picture in pictures])
+
+
+def _as_gif(images):
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer, "GIF", save_all=True, append_images=images[1:], loop=0,
+        duration=[DELAY] * (len(images) - 1) + [HOLD],
+    )  # fmt: skip
+    return buffer.getvalue()
 
 
 def encode(figure):

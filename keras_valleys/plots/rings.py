@@ -78,7 +78,11 @@ def circle(surface, trajectories=(), *, theme="light"):
         add_legend(axes.figure, look, handles, loc="center right")
     text = "; ".join(filter(None, notes))
     axes.figure.text(0.98, 0.02, text, color=look.muted, fontsize=9, ha="right", va="bottom")
-    add_caption(axes.figure, look, captions(paths, trajectories))
+    caption = captions(paths, trajectories)
+    if caption:  # below the ring's lowest label
+        axes.figure.set_figheight(5.9)
+        axes.set_position((0.0, 0.05, 0.88, 1.025))
+    add_caption(axes.figure, look, caption)
     return axes.figure
 
 

@@ -171,7 +171,8 @@ def _check(surface, persistence, objective):
             "`find_valleys` expects a `keras_valleys.surfaces.Surface`. "
             f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
         )
-    if persistence is not None and not persistence >= 0:
+    known = isinstance(persistence, numbers.Real) and persistence >= 0
+    if persistence is not None and not known:
         raise ValueError(
             "`find_valleys` expects `persistence` to be >= 0. "
             f"Received: persistence={persistence!r}. Use persistence=None for rounding noise only."
