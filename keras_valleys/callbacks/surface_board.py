@@ -16,7 +16,8 @@ from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
 NUM_FRAMES = 10  # of the animation at least: each takes milliseconds, and training waits
-TAKEN = {"loss", "final_loss", "index", "surface", "path", "report"}  # tags of the board that no axis can have
+# Tags of the board that no axis can have.
+TAKEN = {"loss", "final_loss", "index", "surface", "path", "report"}
 
 
 class SurfaceBoard(keras.callbacks.Callback):

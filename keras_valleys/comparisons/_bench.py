@@ -254,11 +254,11 @@ def _as_rows(given):
 def _is_plain(optimizer):
     """Whether the variables of an optimizer are all its state, and begin as constants.
 
-    Not so for optimizers that hold others, for those of other authors, and for ScheduleFreeAdamW:
-    its momentum begins as the weights, but for a `fit` on TensorFlow, which loses that.
+    Not known of other authors' optimizers, and not so for ScheduleFreeAdamW: its momentum begins as
+    the weights, but for a `fit` on TensorFlow, which loses that.
     """
-    name, special = type(optimizer).__name__, ("Loss", "Multi", "ScheduleFree")
-    return type(optimizer).__module__.startswith("keras.") and not name.startswith(special)
+    kind = type(optimizer)
+    return kind.__module__.startswith("keras.") and kind.__name__ != "ScheduleFreeAdamW"
 
 
 def _in_words(failure):
