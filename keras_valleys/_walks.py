@@ -140,7 +140,7 @@ class Walks:
             Array of shape `(K, len(marks) + 1, P)` for each optimizer and learning rate.
         """
         total = len(self._starts) * sum(len(rates) for _, rates in optimizers)
-        progress = Progress(verbose, total, total, "start")
+        progress = Progress(verbose, total, total, unit="start")
         for make, rates in optimizers:
             walker = Walker(self._ground, make, self._chunk)
             for rate in rates:
