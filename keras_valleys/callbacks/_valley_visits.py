@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
-
-from keras_valleys.valleys import find_valleys
+from keras_valleys._views import valleys_of
 from keras_valleys.valleys.steps import crossings
 from keras_valleys.valleys.tables import coordinate_text
 
@@ -18,11 +16,7 @@ class ValleyVisits:
     """
 
     def __init__(self, surface):
-        periods = [
-            np.pi if label == "phi" and 0 < np.diff(x).max(initial=0) < 3 else None
-            for x, label in zip(surface.coordinates, surface.labels, strict=True)
-        ]
-        self.valleys = find_valleys(surface, periodic=periods)
+        self.valleys = valleys_of(surface)
         self._line = None
         if surface.origin.size == 1:
             self._line = float(surface.origin[0]), float(surface.directions[0, 0]) or math.nan
@@ -34,7 +28,7 @@ class ValleyVisits:
             vector: The weight of a model with one, else the coordinates on the surface.
         """
         if self._line is None:
-            return self.valleys.at(vector)
+            return self.valleys.at(float(vector[0]) if len(vector) == 1 else vector)
         origin, direction = self._line
         return self.valleys.at((float(vector[0]) - origin) / direction)
 

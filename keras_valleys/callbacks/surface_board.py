@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_valleys._records import local_path
+from keras_valleys.callbacks._path_chunks import PathChunks, SurfaceRecord
 from keras_valleys.callbacks._step_reader import StepReader, optimizer_name, optimizer_of
 from keras_valleys.callbacks._valley_visits import ValleyVisits
 from keras_valleys.events import EventWriter
@@ -89,6 +90,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._writer = self._frames = None
         self._num_written = 0
         self._valleys = None if surface is None else ValleyVisits(surface)
+        self._record = None if surface is None else SurfaceRecord(surface, self._valleys.valleys)
         self._draws = surface is not None and images > 0
         if self._draws:
             self._prepare_frames()  # here, so that it does not hold up training
@@ -103,7 +105,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._writer = EventWriter(self._asked_log_dir)
         self.log_dir = self._writer.log_dir
         self._first_row = self._num_written = self._reader.num_settled
-        self._values = self._schedule = None
+        self._values = self._schedule = self._chunks = None
         self._pictures = []
         if self._draws:
             self._prepare_frames(optimizer_name(self.model))
@@ -132,6 +134,9 @@ class SurfaceBoard(keras.callbacks.Callback):
         final = self._reader.final
         if final is not None:
             self._write_scalars(final)
+            self._keep(final)
+            self._chunks.flush()
+            self._chunks = None  # as the writer: a board between two fits can be copied
             if self.objective is not None:
                 loss = self.objective(self.objective.point())
                 self._writer.scalar("valley/final_loss", loss, final.step)
@@ -151,16 +156,28 @@ class SurfaceBoard(keras.callbacks.Callback):
                 self._writer.hparams(self._values)
             self._num_written += 1
             self._write_scalars(row)
+            self._keep(row)
             done = row.step - rows[self._first_row].step
             if self._draws and self._schedule.is_due(done):
                 self._draw(row)
 
+    def _keep(self, row):
+        if self._chunks is None:
+            names, label = self._tags, optimizer_name(self.model)
+            self._chunks = PathChunks(self._writer, names, label, self._record)
+        self._chunks.add(row)
+
+    def _named(self, row):
+        """Pairs of a tag and its value."""
+        return zip(self._tags, row.vector[: len(self._tags)], strict=True)
+
     def _write_scalars(self, row):
-        values = dict(zip(self._scalar_tags, row.vector.tolist(), strict=True))
+        coordinates = row.vector[: len(self._tags)].tolist()  # the distance comes last
+        values = dict(zip(self._scalar_tags, coordinates, strict=True))
         if row.loss is not None:
             values["valley/loss"] = row.loss
         if self._valleys is not None:
-            index = self._valleys.index_of(row.vector)
+            index = self._valleys.index_of(coordinates)
             if index >= 0:
                 values["valley/index"] = index
         if values:
@@ -189,7 +206,7 @@ class SurfaceBoard(keras.callbacks.Callback):
     def _path(self, last_step=math.inf):
         """Coordinates (n, K), losses (n,) and steps (n,) up to a step."""
         rows = [row for row in self._reader.all_rows if row.step <= last_step]
-        vectors = np.concatenate([row.vector for row in rows]).reshape(len(rows), -1)
+        vectors = np.stack([row.vector for row in rows])[:, : len(self._tags)]
         one_weight = self.surface.origin.size == 1
         coordinates = project(vectors, self.surface) if one_weight else vectors
         losses = np.array([np.nan if row.loss is None else row.loss for row in rows])
@@ -223,11 +240,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         if not self._tags:
             return np.empty(0)  # a large model is not copied at each step for nothing
         vector = flat()
-        if vector.size == 1:
-            return vector
-        if not np.all(np.isfinite(vector)):
-            return np.full(len(self._tags), np.nan)
-        return project(vector, self.surface)
+        return vector if vector.size == 1 else self._record.place(vector)
 
     def _hyperparameters(self, row):
         optimizer = optimizer_of(self.model)
@@ -237,9 +250,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         values = {"optimizer": optimizer_name(self.model)}
         if rate is not None:
             values["learning_rate"] = rate if isinstance(rate, str) else float(f"{rate:.7g}")
-        starts = {
-            f"start_{tag}": float(f"{v:.7g}") for tag, v in zip(self._tags, row.vector, strict=True)
-        }
+        starts = {f"start_{tag}": float(f"{value:.7g}") for tag, value in self._named(row)}
         return {**values, **starts, **self.hparams}
 
     def _report(self):
@@ -249,7 +260,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         lines = [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
         lines.insert(1, "|---|---|")
         lines.append(f"| steps | {final.step} |")
-        lines += [f"| final {t} | {v:.6g} |" for t, v in zip(self._tags, final.vector, strict=True)]
+        lines += [f"| final {tag} | {value:.6g} |" for tag, value in self._named(final)]
         known = [row for row in rows if row.loss is not None]
         finite = [row for row in known if math.isfinite(row.loss)]
         best = sorted(finite, key=lambda row: row.loss)

@@ -1,0 +1,182 @@
+"""The server side of the tab: lists the runs, and serves surfaces, paths and the view itself."""
+
+import functools
+import gzip
+import json
+import math
+
+import numpy as np
+from tensorboard import errors, plugin_util
+from tensorboard.backend import http_util
+from tensorboard.data import provider
+from tensorboard.plugins import base_plugin
+from werkzeug import wrappers
+
+from tensorboard_plugin_valleys import assets, metadata, payload
+
+TYPES = {".js": "text/javascript", ".css": "text/css"}
+
+
+class ValleysPlugin(base_plugin.TBPlugin):
+    """The tab "Valleys", shown where a run holds data of `keras_valleys.callbacks.SurfaceBoard`.
+
+    Args:
+        context: A `tensorboard.plugins.base_plugin.TBContext` with a data provider.
+    """
+
+    plugin_name = metadata.PLUGIN_NAME
+
+    def __init__(self, context):
+        self._provider = context.data_provider
+
+    def is_active(self):
+        return False  # TensorBoard itself finds the plugins with data, and asks only for the others
+
+    def frontend_metadata(self):
+        return base_plugin.FrontendMetadata(
+            es_module_path="/index.js", tab_name=metadata.TAB_NAME, disable_reload=False
+        )
+
+    def get_plugin_apps(self):
+        # One route for each file that is there now: no path in a request is ever opened.
+        files = [path for path in sorted(assets.STATIC.iterdir()) if path.suffix in TYPES]
+        apps = {f"/{path.name}": _file_app(path) for path in files}
+        routes = {
+            "/plotly.js": _plotly,
+            "/runs": self._runs,
+            "/surface": self._surface,
+            "/path": self._path,
+        }
+        return apps | {route: _app(function) for route, function in routes.items()}
+
+    def _runs(self, request):
+        """Every run with data, in TensorBoard's order of runs, which gives them their colors."""
+        listed = self._list(request)
+        order = {name: number for number, name in enumerate(self._run_names(request))}
+        runs = []
+        for name in sorted(listed):
+            tags = listed[name]
+            chunks = [tag for tag in tags if tag.startswith(metadata.PATH_PREFIX)]
+            runs.append(
+                {
+                    "name": name,
+                    "number": order.get(name, len(order)),
+                    "surface": _surface_id(name, tags),
+                    "last_step": max((tags[tag].max_step for tag in chunks), default=-1),
+                    "num_chunks": len(chunks),
+                }
+            )
+        return _json(request, {"runs": runs})
+
+    def _surface(self, request):
+        run, tags = self._find_run(request)
+        if _surface_id(run, tags) is None:
+            raise errors.NotFoundError(f"run {run!r} has no surface")
+        names = [metadata.SURFACE_TAG, metadata.SURFACE_INFO_TAG]
+        found = self._read(request, run, names)
+        try:
+            losses, text = (found[name] for name in names)
+            shown = payload.surface_payload(losses, json.loads(text.tobytes()))
+            return _json(request, shown)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise errors.NotFoundError(f"the surface of run {run!r} is not readable") from error
+
+    def _path(self, request):
+        run, tags = self._find_run(request)
+        chunks = sorted(tag for tag in tags if tag.startswith(metadata.PATH_PREFIX))
+        names, label = _described(tags[chunks[0]]) if chunks else ([], "")
+        width = len(metadata.COLUMNS) + len(names)
+        found = self._read(request, run, chunks) if chunks else {}
+        parts = [found[tag] for tag in chunks if tag in found]
+        parts = [part for part in parts if part.ndim == 2 and part.shape[1] == width]
+        rows = np.concatenate([np.empty((0, width)), *parts])
+        packed = payload.path_payload(rows, names, label)
+        return http_util.Respond(request, packed, "application/octet-stream")
+
+    def _find_run(self, request):
+        """The run that a request names, and its tags."""
+        run = request.args.get("run")
+        if run is None:
+            raise errors.InvalidArgumentError("expected ?run=NAME")
+        tags = self._list(request).get(run)
+        if tags is None:
+            raise errors.NotFoundError(f"run {run!r}")
+        return run, tags
+
+    def _run_names(self, request):
+        where = _where(request)
+        runs = self._provider.list_runs(**where)
+        runs = sorted(runs, key=lambda run: (run.start_time or math.inf, run.run_name))
+        return [run.run_name for run in runs]
+
+    def _list(self, request):
+        return self._provider.list_tensors(**_where(request), plugin_name=self.plugin_name)
+
+    def _read(self, request, run, tags):
+        """The last array of each tag."""
+        found = self._provider.read_tensors(
+            **_where(request),
+            plugin_name=self.plugin_name,
+            downsample=1,
+            run_tag_filter=provider.RunTagFilter(runs=[run], tags=tags),
+        )
+        return {tag: data[-1].numpy for tag, data in found.get(run, {}).items() if data}
+
+
+def _where(request):
+    environ = request.environ
+    context, experiment = plugin_util.context(environ), plugin_util.experiment_id(environ)
+    return {"ctx": context, "experiment_id": experiment}
+
+
+def _surface_id(run, tags):
+    """Equal for runs on the same surface; None where there is none, or not yet."""
+    if metadata.SURFACE_TAG not in tags or metadata.SURFACE_INFO_TAG not in tags:
+        return None
+    digest = tags[metadata.SURFACE_TAG].plugin_content
+    return digest.decode(errors="replace") if digest else f"of {run}"
+
+
+def _described(chunk):
+    """The names of the coordinates and the label, as the path's first chunk tells them."""
+    try:
+        content = json.loads(chunk.plugin_content)
+        return [str(name) for name in content["coordinates"]], str(content["label"])
+    except (KeyError, TypeError, ValueError):
+        return [], ""
+
+
+def _json(request, content):
+    # Not TensorBoard's own way, which turns None into text where it finds NaN.
+    text = json.dumps(content, allow_nan=False)
+    return http_util.Respond(request, text, "application/json")
+
+
+def _app(function):
+    """A WSGI application that answers GET."""
+
+    @wrappers.Request.application
+    def app(request):
+        return function(request)
+
+    return app
+
+
+def _file_app(path):
+    content = path.read_bytes()
+    return _app(lambda request: http_util.Respond(request, content, TYPES[path.suffix]))
+
+
+def _plotly(request):
+    packed = _packed_plotly()
+    if packed is None:
+        raise errors.NotFoundError(f"The 3-D views need plotly: {assets.INSTALL}")
+    return http_util.Respond(
+        request, packed, "text/javascript", content_encoding="gzip", expires=3600
+    )
+
+
+@functools.cache
+def _packed_plotly():
+    path = assets.plotly_path()
+    return None if path is None else gzip.compress(path.read_bytes(), 3, mtime=0)

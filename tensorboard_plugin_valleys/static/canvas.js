@@ -1,0 +1,232 @@
+// Axes on a canvas, lines and marks within them, and what the pointer finds there. No WebGL.
+
+import { axisTitle, element, isAngle, number, ticks, unitOf } from "./format.js";
+
+const FONT = "12px Roboto, system-ui, sans-serif";
+const REACH = 14; // pixels from the pointer to what it finds
+
+/** The one small window that says what is under the pointer. */
+export class Tip {
+  constructor(parent) {
+    this.node = element("div", { class: "tip", role: "tooltip" });
+    this.node.hidden = true;
+    parent.append(this.node);
+  }
+
+  show(x, y, lines) {
+    this.node.replaceChildren(...lines.map((line) => element("div", {}, line)));
+    this.node.hidden = false;
+    const { width, height } = this.node.getBoundingClientRect();
+    const left = Math.max(4, Math.min(x + 14, innerWidth - width - 8));
+    const top = y + height + 22 < innerHeight ? y + 14 : y - height - 10;
+    this.node.style.transform = `translate(${left}px, ${Math.max(4, top)}px)`;
+  }
+
+  hide() {
+    this.node.hidden = true;
+  }
+}
+
+export class Chart {
+  constructor(parent, name, tip) {
+    this.canvas = element("canvas", { role: "img", "aria-label": name });
+    this.parent = parent;
+    parent.append(this.canvas);
+    this.context = this.canvas.getContext("2d");
+    this.targets = [];
+    this.tip = tip;
+    this.canvas.addEventListener("pointermove", (event) => this.#point(event));
+    this.canvas.addEventListener("pointerleave", () => tip.hide());
+  }
+
+  /** Clear, and draw the axes. `domain` is {x: [a, b], y: [a, b]}, `labels` {x, y}, in raw units. */
+  begin(domain, labels, theme, room = {}) {
+    const { clientWidth: width, clientHeight: height } = this.parent;
+    const ratio = Math.min(devicePixelRatio || 1, 2);
+    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
+      this.canvas.width = Math.round(width * ratio);
+      this.canvas.height = Math.round(height * ratio);
+      this.canvas.style.width = `${width}px`;
+      this.canvas.style.height = `${height}px`;
+    }
+    Object.assign(this, { width, height, ratio, domain, labels, theme, targets: [] });
+    const margin = { left: 54, right: 12, top: 12, bottom: 38, ...room };
+    this.left = margin.left;
+    this.top = margin.top;
+    this.right = Math.max(this.left + 10, width - margin.right);
+    this.bottom = Math.max(this.top + 10, height - margin.bottom);
+    const { context } = this;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.font = FONT;
+    context.lineJoin = "round";
+    this.#axes();
+  }
+
+  x(value) {
+    const [a, b] = this.domain.x;
+    return this.left + ((value - a) / (b - a || 1)) * (this.right - this.left);
+  }
+
+  y(value) {
+    const [a, b] = this.domain.y;
+    return this.bottom - ((value - a) / (b - a || 1)) * (this.bottom - this.top);
+  }
+
+  /** The raw value under a pixel. */
+  valueAt(pixel) {
+    const [a, b] = this.domain.x;
+    return a + ((pixel - this.left) / (this.right - this.left)) * (b - a);
+  }
+
+  /** Draw within the axes only. */
+  inside(draw) {
+    const { context, left, top, right, bottom } = this;
+    context.save();
+    context.beginPath();
+    context.rect(left, top - 1, right - left, bottom - top + 2);
+    context.clip();
+    draw();
+    context.restore();
+  }
+
+  /** A line through points of pixels; it breaks where one is not finite, or `breaks(k)`. */
+  line(xs, ys, { color, width = 1.6, dash = [], alpha = 1, breaks = null }) {
+    const { context } = this;
+    context.strokeStyle = color;
+    context.lineWidth = width;
+    context.globalAlpha = alpha;
+    context.setLineDash(dash);
+    context.beginPath();
+    let drawing = false;
+    for (let k = 0; k < xs.length; k++) {
+      if (!Number.isFinite(xs[k]) || !Number.isFinite(ys[k])) {
+        drawing = false;
+        continue;
+      }
+      if (drawing && !breaks?.(k)) context.lineTo(xs[k], ys[k]);
+      else context.moveTo(xs[k], ys[k]);
+      drawing = true;
+    }
+    context.stroke();
+    context.setLineDash([]);
+    context.globalAlpha = 1;
+  }
+
+  dot(x, y, { radius, fill, stroke = null, width = 1.5 }) {
+    if (!Number.isFinite(x) || !Number.isFinite(y)) return;
+    const { context } = this;
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    this.#paint(fill, stroke, width);
+  }
+
+  diamond(x, y, { radius, fill, stroke = null, width = 1.5 }) {
+    if (!Number.isFinite(x) || !Number.isFinite(y)) return;
+    const { context } = this;
+    context.beginPath();
+    context.moveTo(x, y - radius);
+    context.lineTo(x + radius, y);
+    context.lineTo(x, y + radius);
+    context.lineTo(x - radius, y);
+    context.closePath();
+    this.#paint(fill, stroke, width);
+  }
+
+  text(words, x, y, { color, align = "center", baseline = "middle", halo = null }) {
+    const { context } = this;
+    context.textAlign = align;
+    context.textBaseline = baseline;
+    if (halo) {
+      context.strokeStyle = halo;
+      context.lineWidth = 4;
+      context.strokeText(words, x, y);
+    }
+    context.fillStyle = color;
+    context.fillText(words, x, y);
+  }
+
+  /** Keep what is on the canvas now; `restore` brings it back. */
+  keep() {
+    this.kept ??= document.createElement("canvas");
+    [this.kept.width, this.kept.height] = [this.canvas.width, this.canvas.height];
+    this.kept.getContext("2d").drawImage(this.canvas, 0, 0);
+  }
+
+  restore() {
+    const { context, width, height } = this;
+    context.clearRect(0, 0, width, height);
+    if (this.kept.width && this.kept.height) context.drawImage(this.kept, 0, 0, width, height);
+    this.targets = [];
+  }
+
+  /** Remember what the pointer finds at a pixel; `lines()` says it. */
+  target(x, y, lines) {
+    if (Number.isFinite(x) && Number.isFinite(y)) this.targets.push({ x, y, lines });
+  }
+
+  #paint(fill, stroke, width) {
+    const { context } = this;
+    if (fill) {
+      context.fillStyle = fill;
+      context.fill();
+    }
+    if (stroke) {
+      context.strokeStyle = stroke;
+      context.lineWidth = width;
+      context.stroke();
+    }
+  }
+
+  #axes() {
+    const { context, domain, labels, theme, left, top, right, bottom } = this;
+    const sides = [
+      ["x", ...domain.x, Math.max(2, (right - left) / 75)],
+      ["y", ...domain.y, Math.max(2, (bottom - top) / 45)],
+    ];
+    context.lineWidth = 1;
+    for (const [side, low, high, most] of sides) {
+      const unit = unitOf(labels[side]);
+      for (const tick of ticks(low * unit, high * unit, most, isAngle(labels[side]))) {
+        const place = this[side](tick / unit);
+        context.strokeStyle = theme.line;
+        context.beginPath();
+        if (side === "x") {
+          context.moveTo(place, bottom);
+          context.lineTo(place, bottom + 4);
+        } else {
+          context.moveTo(left, place);
+          context.lineTo(right, place);
+        }
+        context.stroke();
+        const words = number(Math.abs(tick) < 1e-12 ? 0 : tick);
+        const rightmost = this.width - 1 - context.measureText(words).width / 2;
+        if (side === "x") this.text(words, Math.min(place, rightmost), bottom + 13, { color: theme.muted });
+        else this.text(words, left - 8, place, { color: theme.muted, align: "right" });
+      }
+    }
+    context.strokeStyle = theme.muted;
+    context.beginPath();
+    context.moveTo(left, bottom);
+    context.lineTo(right, bottom);
+    context.stroke();
+    this.text(axisTitle(labels.x), (left + right) / 2, this.height - 8, { color: theme.ink });
+    context.save();
+    context.translate(10, (top + bottom) / 2);
+    context.rotate(-Math.PI / 2);
+    this.text(axisTitle(labels.y), 0, 0, { color: theme.ink });
+    context.restore();
+  }
+
+  #point(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    let [best, least] = [null, REACH];
+    for (const target of this.targets) {
+      const distance = Math.hypot(target.x - x, target.y - y);
+      if (distance < least) [best, least] = [target, distance];
+    }
+    if (best) this.tip.show(event.clientX, event.clientY, best.lines());
+    else this.tip.hide();
+  }
+}

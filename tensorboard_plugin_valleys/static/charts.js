@@ -1,0 +1,115 @@
+// The loss, the coordinates and the distance from the surface against the step, with the cursor.
+
+import { coordinate, number, unitOf } from "./format.js";
+import { Chart } from "./canvas.js";
+
+const MAX_MARKS = 30; // derailments of a run that are marked; more would hide the curve
+
+/** Which columns there is a chart for: {key, label}; `key` is a column of a path. */
+export function chartsFor(runs) {
+  const names = new Set(runs.flatMap(({ path }) => path.names));
+  const charts = [{ key: "loss", label: "loss" }, ...[...names].map((name) => ({ key: `coordinate ${name}`, label: name }))];
+  if (runs.some(({ path }) => path.leavesSurface())) charts.push({ key: "distance", label: "off the surface" });
+  return charts;
+}
+
+function columnOf(path, { key, label }) {
+  if (key === "loss") return path.losses;
+  if (key === "distance") return path.distances;
+  return path.coordinates[path.names.indexOf(label)] ?? null;
+}
+
+/** The ends of the axis, and how many values are beyond: few that would dwarf all others. */
+function extent(columns) {
+  let [low, high] = [Infinity, -Infinity];
+  const some = [];
+  for (const column of columns) {
+    const stride = Math.max(1, Math.ceil(column.length / 512));
+    column.forEach((value, k) => {
+      if (!Number.isFinite(value)) return;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+      if (k % stride === 0) some.push(value);
+    });
+  }
+  if (!(low <= high)) return { ends: [0, 1], beyond: 0 };
+  some.sort((a, b) => a - b);
+  const [q1, q3] = [0.02, 0.98].map((share) => some[Math.round(share * (some.length - 1))] ?? low);
+  const room = 3 * (q3 - q1);
+  if (room > 0) [low, high] = [Math.max(low, q1 - room), Math.min(high, q3 + room)];
+  const pad = 0.06 * (high - low) || Math.abs(high) * 0.1 || 1;
+  const outside = (value) => Number.isFinite(value) && (value < low || value > high);
+  const beyond = columns.reduce((sum, column) => sum + column.filter(outside).length, 0);
+  return { ends: [low - pad, high + pad], beyond };
+}
+
+export class StepChart extends Chart {
+  #key = [];
+
+  constructor(parent, spec, tip, onStep) {
+    super(parent, `${spec.label} against step`, tip);
+    this.spec = spec;
+    const seek = (event) => {
+      if (!this.domain) return;
+      const x = event.clientX - this.canvas.getBoundingClientRect().left;
+      onStep(Math.round(Math.min(Math.max(this.valueAt(x), 0), this.domain.x[1])));
+    };
+    this.canvas.addEventListener("pointerdown", (event) => {
+      this.canvas.setPointerCapture(event.pointerId);
+      seek(event);
+    });
+    this.canvas.addEventListener("pointermove", (event) => event.buttons === 1 && seek(event));
+  }
+
+  draw({ runs: all, step, lastStep, theme }) {
+    const runs = all.filter(({ path }) => columnOf(path, this.spec));
+    const columns = runs.map(({ path }) => columnOf(path, this.spec));
+    const { clientWidth, clientHeight } = this.parent;
+    const key = [lastStep, theme.name, clientWidth, clientHeight, devicePixelRatio];
+    for (const { path, color, dashNumber } of runs) key.push(path, color, dashNumber);
+    // From step to step only the cursor moves.
+    if (key.length === this.#key.length && key.every((part, k) => part === this.#key[k])) this.restore();
+    else {
+      this.#key = key;
+      const { ends, beyond } = extent(columns);
+      this.begin({ x: [0, Math.max(1, lastStep)], y: ends }, { x: "step", y: this.spec.label }, theme);
+      this.inside(() => runs.forEach((run, k) => this.#curve(run, columns[k])));
+      const look = { color: theme.muted, align: "right", halo: theme.background };
+      if (beyond) this.text(`${beyond} beyond`, this.right - 2, this.top + 4, look);
+      this.keep();
+      this.restore();
+    }
+    this.#cursor(runs, columns, step);
+  }
+
+  #curve(run, column) {
+    const xs = run.path.steps.map((value) => this.x(value));
+    const ys = Float64Array.from(column, (value) => this.y(value));
+    this.line(xs, ys, { color: run.color, width: 1.4, dash: run.dash });
+    if (run.path.derailments.length > MAX_MARKS) return;
+    for (const { row } of run.path.derailments) {
+      this.diamond(xs[row], ys[row], { radius: 3.5, fill: this.theme.background, stroke: run.color });
+    }
+  }
+
+  #cursor(runs, columns, step) {
+    const { context, theme, top, bottom } = this;
+    const x = Math.round(this.x(step)) + 0.5;
+    context.strokeStyle = theme.ink;
+    context.lineWidth = 1;
+    context.setLineDash([3, 3]);
+    context.beginPath();
+    context.moveTo(x, top);
+    context.lineTo(x, bottom);
+    context.stroke();
+    context.setLineDash([]);
+    runs.forEach((run, k) => {
+      if (run.row < 0) return;
+      const value = columns[k][run.row];
+      const [px, py] = [this.x(run.path.steps[run.row]), this.y(value)];
+      if (py >= top && py <= bottom) this.dot(px, py, { radius: 4, fill: run.color, stroke: theme.background });
+      const words = unitOf(this.spec.label) === 1 ? number(value) : coordinate(value, this.spec.label);
+      this.target(px, py, () => [`${run.name}, step ${run.path.steps[run.row]}`, `${this.spec.label} ${words}`]);
+    });
+  }
+}

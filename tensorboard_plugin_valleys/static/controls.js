@@ -1,0 +1,241 @@
+// What the user handles: the bar on top, the list of runs and valleys, the player.
+
+import { element, number } from "./format.js";
+import { lossWords, valleyWords } from "./flat.js";
+import { expression } from "./store.js";
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const SECONDS = 10; // to play all steps at speed 1
+const MAX_VALLEYS = 12; // in the list
+const MAX_DOTS = 4; // runs in one valley, in the list
+const MAX_TICKS = 400; // of a run above the slider
+
+const choice = (name, options, onChange) =>
+  element("select", { "aria-label": name, change: (event) => onChange(event.target.value) },
+    ...options.map(([value, words]) => element("option", { value }, words)));
+
+/** Give a select other options, if they are others. */
+function setOptions(select, options, chosen) {
+  const key = JSON.stringify(options);
+  if (select.dataset.key !== key) {
+    select.dataset.key = key;
+    select.replaceChildren(...options.map(([value, words]) => element("option", { value }, words)));
+  }
+  select.value = chosen;
+}
+
+export class Bar {
+  constructor(settings) {
+    this.settings = settings;
+    this.surfaces = choice("Surface", [], (surface) => settings.set({ surface }));
+    const views = [["both", "Both"], ["flat", "Flat"], ["space", "3-D"]];
+    this.views = views.map(([view, words]) => element("button", { type: "button", "data-view": view, click: () => settings.set({ view }) }, words));
+    const themes = [["auto", "Theme: auto"], ["light", "Light"], ["dark", "Dark"]];
+    this.theme = choice("Theme", themes, (theme) => settings.set({ theme }));
+    this.message = element("span", { class: "status", role: "status" });
+    this.title = element("h1", {}, "Valleys");
+    const group = element("div", { class: "segments", role: "group", "aria-label": "View" }, ...this.views);
+    this.node = element("header", { class: "bar" }, this.title, this.surfaces, group, this.message, this.theme);
+  }
+
+  /** `view` is the one that is shown; `hasBoth` where there is room for two. */
+  update(store, view, hasBoth) {
+    const { settings } = this;
+    setOptions(this.surfaces, store.surfaceIds.map((id) => [id, store.surfaceName(id)]), store.surfaceId);
+    this.surfaces.hidden = store.surfaceIds.length < 2;
+    for (const button of this.views) {
+      const words = { flat: store.surface?.isCurve ? "Curve" : "Contours", space: store.surface?.isRing ? "Circle" : "3-D" };
+      button.textContent = words[button.dataset.view] ?? "Both";
+      button.setAttribute("aria-pressed", view === button.dataset.view);
+      button.hidden = view === null || (button.dataset.view === "both" && !hasBoth);
+    }
+    this.theme.value = settings.theme;
+  }
+}
+
+export class RunList {
+  constructor(settings) {
+    this.settings = settings;
+    this.filter = element("input", {
+      type: "search", placeholder: "Filter runs (regex)", "aria-label": "Filter runs by a regular expression",
+      spellcheck: "false", input: (event) => settings.set({ filter: event.target.value }),
+    });
+    const all = element("button", { type: "button", click: () => this.#setAll(true) }, "All");
+    const none = element("button", { type: "button", click: () => this.#setAll(false) }, "None");
+    this.count = element("span", { class: "count" });
+    this.list = element("ul", { class: "list" });
+    this.valleys = element("table", { class: "valleys-table" });
+    this.node = element("aside", { class: "runs" }, this.filter,
+      element("div", { class: "actions" }, this.count, all, none), this.list, this.valleys);
+    this.entries = new Map();
+  }
+
+  update(store, scene) {
+    this.store = store;
+    if (document.activeElement !== this.filter) this.filter.value = this.settings.filter;
+    const valid = expression(this.settings.filter) !== null;
+    this.filter.setAttribute("aria-invalid", !valid);
+    const { listedRuns } = store;
+    this.count.textContent = valid ? `${scene.runs.length} of ${store.runs.length} runs` : "not a regular expression";
+    const byName = new Map(scene.runs.map((run) => [run.name, run]));
+    const names = listedRuns.map(({ name }) => name);
+    for (const name of this.entries.keys()) if (!names.includes(name)) this.entries.delete(name);
+    const nodes = listedRuns.map((run) => this.#entry(run, byName.get(run.name), scene.surface));
+    if (nodes.length !== this.list.children.length || nodes.some((node, k) => node !== this.list.children[k])) {
+      this.list.replaceChildren(...nodes);
+    }
+    this.#updateValleys(scene);
+  }
+
+  #entry(run, shown, surface) {
+    if (!this.entries.has(run.name)) {
+      const box = element("input", { type: "checkbox", change: () => this.#toggle(run.name) });
+      const swatch = element("span", { class: "swatch" });
+      const state = element("small", { class: "state" });
+      const name = element("span", { class: "name", title: run.name }, run.name);
+      const node = element("li", {}, element("label", {}, box, swatch, element("span", { class: "words" }, name, state)));
+      this.entries.set(run.name, { node, box, swatch, state });
+    }
+    const { node, box, swatch, state } = this.entries.get(run.name);
+    const elsewhere = this.store.elsewhere(run);
+    box.checked = !this.settings.hidden.includes(run.name);
+    box.disabled = elsewhere !== "";
+    swatch.style.background = shown ? shown.color : "";
+    const words = shown ? stateOf(shown, surface) : elsewhere;
+    if (state.textContent !== words) state.textContent = words;
+    return node;
+  }
+
+  #updateValleys({ surface, runs }) {
+    if (!surface?.valleys.length) {
+      this.valleys.replaceChildren();
+      return;
+    }
+    const heads = ["valley", "loss", "depth", "width", ""];
+    const rows = surface.valleys.slice(0, MAX_VALLEYS).map((_, index) => {
+      const { place, loss, depth, width } = valleyWords(surface, index);
+      const inside = runs.filter(({ path, row }) => row >= 0 && path.valleys[row] === index);
+      const dots = inside.slice(0, MAX_DOTS).map(({ name, color }) => {
+        const dot = element("span", { class: "swatch", title: name });
+        dot.style.background = color;
+        return dot;
+      });
+      if (inside.length > MAX_DOTS) dots.push(`+${inside.length - MAX_DOTS}`);
+      const cells = [`${index}: ${place}`, loss, depth, width].map((words) => element("td", {}, words));
+      return element("tr", {}, ...cells, element("td", { class: "dots" }, ...dots));
+    });
+    this.valleys.replaceChildren(element("tr", {}, ...heads.map((head) => element("th", {}, head))), ...rows);
+  }
+
+  #toggle(name) {
+    const { hidden } = this.settings;
+    this.settings.set({ hidden: hidden.includes(name) ? hidden.filter((one) => one !== name) : [...hidden, name] });
+  }
+
+  #setAll(shown) {
+    const names = this.store.listedRuns.map(({ name }) => name);
+    const others = this.settings.hidden.filter((name) => !names.includes(name));
+    this.settings.set({ hidden: shown ? others : [...others, ...names] });
+  }
+}
+
+/** Where a run is at the cursor, in words. */
+function stateOf(run, surface) {
+  const { path, row } = run;
+  if (row < 0) return "not begun";
+  const parts = [`loss ${lossWords(run, row, surface)}`];
+  if (surface?.valleys.length) parts.unshift(surface.valleyName(path.valleys[row]));
+  if (path.distances[row] > 1e-6) parts.push(`${number(path.distances[row], 3)} off`);
+  if (path.numDerailments) parts.push(`derailed ${path.numDerailments}×`);
+  return parts.join(" · ");
+}
+
+export class Player {
+  #frame = null;
+
+  constructor(store) {
+    this.store = store;
+    const { settings } = store;
+    this.button = element("button", { type: "button", class: "play", click: () => this.toggle() });
+    this.slider = element("input", {
+      type: "range", min: 0, max: 0, value: 0, step: 1, "aria-label": "Step",
+      input: (event) => this.seek(Number(event.target.value)),
+    });
+    this.ticks = element("div", { class: "ticks", "aria-hidden": "true" });
+    this.label = element("output", { class: "step" });
+    this.speed = choice("Speed", SPEEDS.map((speed) => [speed, `${speed}×`]), (speed) => settings.set({ speed: Number(speed) }));
+    const track = element("div", { class: "track" }, this.ticks, this.slider);
+    this.node = element("footer", { class: "player" }, this.button, track, this.label, this.speed);
+  }
+
+  get playing() {
+    return this.#frame !== null;
+  }
+
+  update(scene) {
+    const { lastStep, step } = scene;
+    this.slider.max = lastStep;
+    this.slider.value = step;
+    this.label.textContent = `step ${step} of ${lastStep}`;
+    this.button.textContent = this.playing ? "❚❚ Pause" : "▶ Play";
+    this.speed.value = this.store.settings.speed;
+    this.#updateTicks(scene);
+  }
+
+  seek(step) {
+    this.store.settings.set({ step: step >= this.store.lastStep ? null : step });
+  }
+
+  toggle() {
+    if (this.playing) {
+      cancelAnimationFrame(this.#frame);
+      this.#frame = null;
+      this.seek(this.store.step);
+      return;
+    }
+    let place = this.store.step >= this.store.lastStep ? 0 : this.store.step;
+    let before = performance.now();
+    const advance = (now) => {
+      const { lastStep, settings } = this.store;
+      place += ((now - before) / 1000 / SECONDS) * lastStep * settings.speed;
+      before = now;
+      this.#frame = place < lastStep ? requestAnimationFrame(advance) : null;
+      this.seek(Math.floor(place));
+    };
+    this.#frame = requestAnimationFrame(advance);
+    this.seek(Math.floor(place));
+  }
+
+  /** Keys that move, wherever the focus is but in a text. */
+  key(event) {
+    const { store } = this;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches?.("input[type=search], select")) return;
+    const far = Math.max(1, Math.round(store.lastStep / 20));
+    const moves = {
+      " ": () => this.toggle(),
+      ArrowRight: () => this.seek(event.shiftKey ? store.step + far : store.neighbor(1)),
+      ArrowLeft: () => this.seek(event.shiftKey ? Math.max(0, store.step - far) : store.neighbor(-1)),
+      Home: () => this.seek(0),
+      End: () => this.seek(store.lastStep),
+    };
+    if (!moves[event.key] || (event.key === " " && event.target.matches?.("input[type=checkbox]"))) return;
+    event.preventDefault();
+    moves[event.key]();
+  }
+
+  /** Where a run was derailed, above the slider. */
+  #updateTicks({ runs, lastStep }) {
+    const key = JSON.stringify([lastStep, runs.map(({ name, color, path }) => [name, color, path.derailments.length])]);
+    if (this.ticks.dataset.key === key) return;
+    this.ticks.dataset.key = key;
+    const marks = runs.flatMap(({ name, color, path }) =>
+      path.derailments.slice(0, MAX_TICKS).map(({ before }) => {
+        const tick = element("i", { title: `${name} derailed at step ${path.steps[before]}` });
+        tick.style.left = `${(100 * path.steps[before]) / Math.max(1, lastStep)}%`;
+        tick.style.background = color;
+        return tick;
+      }));
+    this.ticks.replaceChildren(...marks);
+  }
+}

@@ -1,0 +1,247 @@
+// The surface as a curve or as contours, with the paths on it: on a canvas, without WebGL.
+
+import { coordinates, number, title, unitOf } from "./format.js";
+import { Chart } from "./canvas.js";
+import { gray } from "./theme.js";
+
+const FLAT_POINTS = 1000; // of a path
+const MAX_NAMES = 9; // valleys with a name beside them
+const MAX_DERAILMENTS = 50; // of a run, the last ones, marked on its path
+const NUM_BANDS = 16;
+
+/** The valleys to mark with a name, the deepest first. */
+export function namedValleys(surface) {
+  const numbered = surface.valleys.map((valley, index) => ({ ...valley, index }));
+  return numbered.sort((a, b) => (b.depth ?? Infinity) - (a.depth ?? Infinity)).slice(0, MAX_NAMES);
+}
+
+/** What there is to say of a valley, in words: {name, place, loss, depth, width}. */
+export function valleyWords(surface, index) {
+  const { position, loss, depth, width } = surface.valleys[index];
+  const [unit, sign] = surface.isRing ? [unitOf("phi"), "°"] : [1, ""];
+  return {
+    name: surface.valleyName(index),
+    place: coordinates(position, surface.labels, 3),
+    loss: number(loss),
+    depth: depth === null ? "∞" : number(depth),
+    width: width === null ? "∞" : `${number(width * unit)}${sign}`,
+  };
+}
+
+export function valleyLines(surface, index) {
+  const { name, loss, depth, width } = valleyWords(surface, index);
+  const around = depth === "∞" ? "nothing surrounds it" : `depth ${depth}`;
+  return [name, `${title(surface.lossName)} ${loss}`, around, `width ${width}`];
+}
+
+/** The loss of a row; where it is not known, that of the surface below, marked as such. */
+export function lossWords({ path }, row, surface) {
+  const loss = path.losses[row];
+  if (!Number.isNaN(loss) || !surface) return number(loss);
+  const height = surface.place(path).heights[row];
+  return Number.isFinite(height) ? `≈ ${number(height)}` : "–";
+}
+
+export function stateLines(run, row, surface) {
+  const { path } = run;
+  const lines = [
+    `${run.name}, step ${path.steps[row]}`,
+    `loss ${lossWords(run, row, surface)}`,
+    `${path.names.map(title).join(", ")} ${coordinates(path.point(row), path.names)}`,
+  ];
+  if (surface.valleys.length) lines.push(surface.valleyName(path.valleys[row]));
+  if (path.distances[row] > 1e-6) lines.push(`${number(path.distances[row])} off the surface`);
+  return lines;
+}
+
+export function derailmentLine(surface, path, { before, from, to }) {
+  return `derailed at step ${path.steps[before]}: ${surface.valleyName(from)} → ${surface.valleyName(to)}`;
+}
+
+/** What the curve and the contours share: paths, cursors, valleys, derailments. */
+class Flat extends Chart {
+  drawPaths({ runs, surface, theme }) {
+    const heads = [];
+    for (const run of runs) {
+      if (run.row < 0) continue;
+      const rows = run.path.rowsUpTo(run.row, FLAT_POINTS);
+      const { xs, ys, turns } = this.#pixels(run, rows, surface);
+      this.inside(() => {
+        const breaks = (k) => turns[rows[k]] !== turns[rows[k - 1]];
+        this.line(xs, ys, { color: run.color, width: 1.8, dash: run.dash, breaks });
+        if (xs.length <= 200) {
+          for (let k = 0; k < xs.length; k++) this.dot(xs[k], ys[k], { radius: 2, fill: run.color });
+        }
+      });
+      for (let k = 0; k < xs.length; k++) this.target(xs[k], ys[k], () => stateLines(run, rows[k], surface));
+      this.#drawDerailments(run, surface);
+      heads.push([xs.at(-1), ys.at(-1), run]);
+    }
+    for (const [x, y, run] of heads) {
+      this.inside(() => this.dot(x, y, { radius: 6, fill: run.color, stroke: theme.background, width: 2 }));
+      this.target(x, y, () => stateLines(run, run.row, surface));
+    }
+  }
+
+  /** Rows of a path in pixels. */
+  #pixels(run, rows, surface) {
+    const { columns, heights, turns } = surface.place(run.path);
+    const [first, second] = columns;
+    const [xs, ys] = [new Float64Array(rows.length), new Float64Array(rows.length)];
+    for (let k = 0; k < rows.length; k++) {
+      const row = rows[k];
+      xs[k] = this.x(first[row]);
+      ys[k] = this.y(second ? second[row] : heights[row]);
+    }
+    return { xs, ys, turns };
+  }
+
+  #drawDerailments(run, surface) {
+    const { theme } = this;
+    const past = run.path.derailments.filter(({ row }) => row <= run.row).slice(-MAX_DERAILMENTS);
+    const { xs, ys } = this.#pixels(run, past.map(({ row }) => row), surface);
+    past.forEach((derailment, k) => {
+      this.inside(() => this.diamond(xs[k], ys[k], { radius: 5, fill: theme.background, stroke: run.color, width: 2 }));
+      this.target(xs[k], ys[k], () => [run.name, derailmentLine(surface, run.path, derailment)]);
+    });
+  }
+
+  drawValleys({ surface, theme }) {
+    const taken = [];
+    for (const { position, loss, index } of namedValleys(surface)) {
+      const [x, y] = [this.x(position[0]), this.y(position[1] ?? loss)];
+      if (!Number.isFinite(x) || y < this.top - 1 || y > this.bottom + 1) continue;
+      this.dot(x, y, { radius: 4, fill: theme.background, stroke: theme.ink, width: 1.5 });
+      this.target(x, y, () => valleyLines(surface, index));
+      const words = surface.isRing ? coordinates(position, surface.labels) : `valley ${index}`;
+      const half = this.context.measureText(words).width / 2 + 3;
+      const middle = Math.max(this.left + half, Math.min(this.right - half, x));
+      const below = y + 16 < this.bottom - 4 ? y + 16 : y - 16;
+      const box = [middle - half, middle + half, below - 8, below + 8];
+      const free = taken.every(([a, b, c, d]) => box[1] < a || box[0] > b || box[3] < c || box[2] > d);
+      if (!free) continue;
+      taken.push(box);
+      this.text(words, middle, below, { color: theme.ink, halo: theme.background });
+    }
+  }
+
+  note(words) {
+    if (words) this.text(words, this.right - 4, this.top + 8, { color: this.theme.muted, align: "right", halo: this.theme.background });
+  }
+}
+
+export class Curve extends Flat {
+  draw(scene) {
+    const { surface, theme } = scene;
+    const [axis] = surface.axes;
+    const { low, top, cut } = surface.limits(scene.runs.map(({ path }) => path));
+    const end = axis.length > 1 ? axis.at(-1) : axis[0] + 1;
+    const domain = { x: [axis[0], end], y: [low - 0.14 * (top - low), top] };
+    this.begin(domain, { x: surface.labels[0], y: title(surface.lossName) }, theme);
+    const xs = axis.map((value) => this.x(value));
+    const ys = surface.losses.map((loss) => (Number.isFinite(loss) ? Math.max(this.y(loss), -1e4) : NaN));
+    this.inside(() => {
+      this.#fill(xs, ys);
+      this.line(xs, ys, { color: theme.surface, width: 2 });
+    });
+    this.drawPaths(scene);
+    this.drawValleys(scene);
+    this.note(cut ? `cut at loss ${number(top, 3)}` : "");
+  }
+
+  /** The ground under the curve, in one piece between losses that are not finite. */
+  #fill(xs, ys) {
+    const { context, theme, bottom } = this;
+    context.fillStyle = theme.fill;
+    context.beginPath();
+    let start = null;
+    for (let k = 0; k <= xs.length; k++) {
+      const known = k < xs.length && Number.isFinite(ys[k]);
+      if (known && start === null) context.moveTo(xs[(start = k)], bottom);
+      if (known) context.lineTo(xs[k], ys[k]);
+      else if (start !== null) {
+        context.lineTo(xs[k - 1], bottom);
+        start = null;
+      }
+    }
+    context.fill();
+  }
+}
+
+export class Contours extends Flat {
+  #image = null;
+  #key = [];
+
+  draw(scene) {
+    const { surface, theme } = scene;
+    const [first, second] = surface.axes;
+    const ends = (axis) => [axis[0], axis.length > 1 ? axis.at(-1) : axis[0] + 1];
+    const { low, top, cut } = surface.limits([]);
+    this.begin({ x: ends(first), y: ends(second) }, { x: surface.labels[0], y: surface.labels[1] }, theme);
+    const key = [surface, theme.name, this.width, this.height, this.ratio];
+    if (!key.every((part, k) => part === this.#key[k])) {
+      this.#key = key;
+      this.#image = this.#paintBands(surface, low, top);
+    }
+    this.context.drawImage(this.#image, this.left, this.top, this.right - this.left, this.bottom - this.top);
+    this.drawPaths(scene);
+    this.drawValleys(scene);
+    const lost = first.length * second.length - surface.finite.length;
+    this.note([cut && `cut at loss ${number(top, 3)}`, lost && `${lost} points diverged`].filter(Boolean).join("; "));
+  }
+
+  /** Bands of gray with a line between two, each pixel between its four samples. */
+  #paintBands(surface, low, top) {
+    const width = Math.max(1, Math.round((this.right - this.left) * this.ratio));
+    const height = Math.max(1, Math.round((this.bottom - this.top) * this.ratio));
+    const canvas = element2d(width, height);
+    const image = canvas.context.createImageData(width, height);
+    const columns = cells(surface.axes[0], width);
+    const rows = cells(surface.axes[1], height);
+    const shades = Array.from({ length: NUM_BANDS + 1 }, (_, k) => gray(this.theme, k / NUM_BANDS));
+    const lines = gray(this.theme, this.theme.name === "dark" ? 1.25 : 1.2);
+    const scale = NUM_BANDS / (top - low);
+    let above = new Float32Array(width);
+    let here = new Float32Array(width);
+    for (let y = 0; y < height; y++) {
+      const [k, m, v] = rows[height - 1 - y];
+      for (let x = 0; x < width; x++) {
+        const [i, j, u] = columns[x];
+        const left = (1 - u) * surface.losses[i][k] + u * surface.losses[j][k];
+        const right = (1 - u) * surface.losses[i][m] + u * surface.losses[j][m];
+        const level = ((1 - v) * left + v * right - low) * scale;
+        here[x] = level;
+        const at = 4 * (y * width + x);
+        if (Number.isNaN(level)) continue; // a hole
+        const band = Math.min(NUM_BANDS, Math.max(0, Math.floor(level)));
+        const slope = Math.hypot(level - (x ? here[x - 1] : level), level - (y ? above[x] : level));
+        const away = Math.abs(level - Math.round(level));
+        const share = level < NUM_BANDS + 0.5 && slope > 0 ? Math.max(0, 1 - away / slope / this.ratio) : 0;
+        for (let c = 0; c < 3; c++) image.data[at + c] = shades[band][c] + 0.7 * share * (lines[c] - shades[band][c]);
+        image.data[at + 3] = 255;
+      }
+      [above, here] = [here, above];
+    }
+    canvas.context.putImageData(image, 0, 0);
+    return canvas.node;
+  }
+}
+
+function element2d(width, height) {
+  const node = document.createElement("canvas");
+  node.width = width;
+  node.height = height;
+  return { node, context: node.getContext("2d") };
+}
+
+/** For each pixel along an axis, the samples around it and the share between them. */
+function cells(axis, pixels) {
+  const last = axis.length - 1;
+  let cell = 0;
+  return Array.from({ length: pixels }, (_, pixel) => {
+    if (last === 0) return [0, 0, 0];
+    const value = axis[0] + ((pixel + 0.5) / pixels) * (axis[last] - axis[0]);
+    while (cell < last - 1 && axis[cell + 1] < value) cell++;
+    return [cell, cell + 1, (value - axis[cell]) / (axis[cell + 1] - axis[cell])];
+  });
+}

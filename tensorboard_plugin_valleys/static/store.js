@@ -1,0 +1,197 @@
+// What the user chose, kept in the address; and the runs with their paths and surfaces.
+
+import { Path } from "./path.js";
+import { Surface } from "./surface.js";
+import { DASHES, runColor } from "./theme.js";
+
+// A step of null is the end, wherever it will be.
+const DEFAULTS = { step: null, view: "both", surface: null, filter: "", hidden: [], theme: "auto", speed: 1 };
+
+export class Settings {
+  #host;
+  #listeners = [];
+  #timer = null;
+
+  constructor(host) {
+    this.#host = host;
+    this.#read();
+    host.onAddress?.(() => {
+      this.#read();
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  onChange(listener) {
+    this.#listeners.push(listener);
+  }
+
+  set(changes) {
+    Object.assign(this, changes);
+    for (const listener of this.#listeners) listener();
+    // While it plays, the address need not follow each picture.
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#write();
+    }, 300);
+  }
+
+  #read() {
+    const kept = this.#host.readAddress(Object.keys(DEFAULTS));
+    for (const [name, fallback] of Object.entries(DEFAULTS)) {
+      this[name] = fallback;
+      try {
+        if (kept[name] !== undefined) this[name] = JSON.parse(kept[name]);
+      } catch {
+        // A damaged address says nothing.
+      }
+    }
+    if (!Array.isArray(this.hidden)) this.hidden = [];
+    if (typeof this.filter !== "string") this.filter = "";
+    if (!Number.isFinite(this.step)) this.step = null;
+    if (!["both", "flat", "space"].includes(this.view)) this.view = "both";
+    if (!["auto", "light", "dark"].includes(this.theme)) this.theme = "auto";
+    if (!(this.speed > 0)) this.speed = 1;
+  }
+
+  #write() {
+    const texts = {};
+    for (const [name, fallback] of Object.entries(DEFAULTS)) {
+      const text = JSON.stringify(this[name]);
+      texts[name] = text === JSON.stringify(fallback) ? null : text;
+    }
+    this.#host.writeAddress(texts);
+  }
+}
+
+const NONE = "none"; // in the place of a surface's id
+
+/** A regular expression, or null where the text is none. */
+export function expression(text) {
+  try {
+    return new RegExp(text, "i");
+  } catch {
+    return null;
+  }
+}
+
+export class Store {
+  runs = [];
+  surfaces = new Map();
+  #source;
+
+  constructor(source, settings) {
+    this.#source = source;
+    this.settings = settings;
+  }
+
+  /** Fetch what is new; whether anything is. */
+  async refresh() {
+    const listed = await this.#source.runs();
+    const known = new Map(this.runs.map((run) => [run.name, run]));
+    let changed = listed.length !== this.runs.length;
+    const runs = await Promise.all(
+      listed.map(async (run) => {
+        const old = known.get(run.name);
+        const same = ["last_step", "num_chunks", "surface", "number"].every((key) => old?.[key] === run[key]);
+        if (same) return old;
+        changed = true;
+        try {
+          const [path] = await Promise.all([this.#source.path(run.name), this.#fetchSurface(run)]);
+          return { ...run, path: new Path(path) };
+        } catch (error) {
+          if (!error.isMissing) throw error;
+          return null; // it vanished in between
+        }
+      }),
+    );
+    this.runs = runs.filter((run) => run !== null);
+    return changed;
+  }
+
+  async #fetchSurface(run) {
+    if (run.surface === null || this.surfaces.has(run.surface)) return;
+    this.surfaces.set(run.surface, null); // on its way
+    try {
+      this.surfaces.set(run.surface, new Surface(await this.#source.surface(run.name)));
+    } catch (error) {
+      this.surfaces.delete(run.surface);
+      if (!error.isMissing) throw error;
+    }
+  }
+
+  /** The surfaces that runs are on, those of most listed runs first, `NONE` for no surface last. */
+  get surfaceIds() {
+    const counts = new Map(this.runs.map((run) => [this.#idOf(run), 0]));
+    for (const run of this.listedRuns) counts.set(this.#idOf(run), counts.get(this.#idOf(run)) + 1);
+    const order = (id) => counts.get(id) - (id === NONE ? 0.5 : 0);
+    return [...counts.keys()].sort((a, b) => order(b) - order(a));
+  }
+
+  /** The one on show. */
+  get surfaceId() {
+    const ids = this.surfaceIds;
+    return ids.includes(this.settings.surface) ? this.settings.surface : (ids[0] ?? NONE);
+  }
+
+  get surface() {
+    return this.surfaces.get(this.surfaceId) ?? null;
+  }
+
+  surfaceName(id) {
+    return this.surfaces.get(id)?.name ?? "no surface";
+  }
+
+  #idOf({ surface }) {
+    return this.surfaces.get(surface) ? surface : NONE;
+  }
+
+  get listedRuns() {
+    const pattern = expression(this.settings.filter);
+    return pattern ? this.runs.filter((run) => pattern.test(run.name)) : [];
+  }
+
+  /** The runs that are listed, not hidden, and on the surface on show. */
+  get shownRuns() {
+    const { surfaceId, settings } = this;
+    return this.listedRuns.filter((run) => !settings.hidden.includes(run.name) && this.#idOf(run) === surfaceId);
+  }
+
+  /** Where a run is that cannot be shown beside the others; "" for one that can. */
+  elsewhere(run) {
+    return this.#idOf(run) === this.surfaceId ? "" : `on ${this.surfaceName(this.#idOf(run))}`;
+  }
+
+  get lastStep() {
+    return Math.max(0, ...this.shownRuns.map((run) => run.path.lastStep));
+  }
+
+  get step() {
+    const { step } = this.settings;
+    return step === null ? this.lastStep : Math.min(Math.max(0, step), this.lastStep);
+  }
+
+  /** The next step, or the one before, that some run has a row for. */
+  neighbor(way) {
+    const found = this.shownRuns.map(({ path }) => {
+      const row = way > 0 ? path.rowAt(this.step) + 1 : path.rowAt(this.step - 1);
+      return row >= 0 && row < path.size ? path.steps[row] : null;
+    });
+    const steps = found.filter((step) => step !== null);
+    if (!steps.length) return way > 0 ? this.lastStep : 0;
+    return way > 0 ? Math.min(...steps) : Math.max(...steps);
+  }
+
+  /** All that a picture needs. */
+  scene(theme) {
+    const { surface, step } = this;
+    const seen = new Map();
+    const runs = this.shownRuns.map((run) => {
+      const color = runColor(run, theme);
+      const dashNumber = (seen.get(color) ?? 0) % DASHES.length;
+      seen.set(color, dashNumber + 1);
+      const row = run.path.rowAt(step);
+      return { name: run.name, color, dash: DASHES[dashNumber], dashNumber, path: run.path, row };
+    });
+    return { surface, runs, step, lastStep: this.lastStep, theme };
+  }
+}

@@ -1,0 +1,129 @@
+// A sampled surface of one or two axes.
+
+import { coordinates, isAngle } from "./format.js";
+
+/** Cell and share within it of a place on a rising axis; null outside of it. */
+function locate(axis, value) {
+  const last = axis.length - 1;
+  const slack = 1e-6 * (axis[last] - axis[0]);
+  if (!(value >= axis[0] - slack && value <= axis[last] + slack)) return null;
+  let low = 0;
+  let high = last;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (axis[middle] <= value) low = middle;
+    else high = middle;
+  }
+  if (last === 0) return [0, 0, 0];
+  return [low, low + 1, Math.min(1, Math.max(0, (value - axis[low]) / (axis[low + 1] - axis[low])))];
+}
+
+export class Surface {
+  #placed = new WeakMap();
+
+  constructor(data) {
+    this.labels = data.labels;
+    this.lossName = data.loss_name;
+    this.axes = data.coordinates;
+    this.periods = data.periods;
+    this.valleys = data.valleys;
+    this.numWeights = data.num_weights;
+    this.isCurve = this.axes.length === 1;
+    this.isRing = this.isCurve && isAngle(this.labels[0]);
+    const clean = (value) => (value === null ? NaN : value);
+    this.losses = this.isCurve ? data.losses.map(clean) : data.losses.map((row) => row.map(clean));
+    this.finite = this.losses.flat().filter(Number.isFinite).sort((a, b) => a - b);
+  }
+
+  get name() {
+    const size = this.numWeights === 1 ? "1 weight" : `${this.numWeights} weights`;
+    return `${this.labels.join(" × ")} (${size})`;
+  }
+
+  /** A point in the surface's range, and the number of periods that it took; NaN outside. */
+  wrap(point) {
+    let turns = 0;
+    const inside = point.map((value, k) => {
+      const [start, end] = [this.axes[k][0], this.axes[k].at(-1)];
+      const period = this.periods[k];
+      if (period && (value < start || value > end)) {
+        // So far off that float32 has lost the place within a period: nowhere.
+        if (Math.abs(value) * 1.2e-7 > period / 1000) return NaN;
+        const turn = Math.floor((value - start) / period);
+        turns += turn;
+        value -= turn * period;
+      }
+      return locate(this.axes[k], value) ? value : NaN;
+    });
+    return { inside, turns };
+  }
+
+  /** The height between the samples; NaN where it has none. */
+  heightAt(point) {
+    const places = point.map((value, k) => locate(this.axes[k], value));
+    if (places.includes(null)) return NaN;
+    const [[i, j, u], other] = places;
+    if (this.isCurve) return (1 - u) * this.losses[i] + u * this.losses[j];
+    const [k, m, v] = other;
+    const left = (1 - u) * this.losses[i][k] + u * this.losses[j][k];
+    const right = (1 - u) * this.losses[i][m] + u * this.losses[j][m];
+    return (1 - v) * left + v * right;
+  }
+
+  /** A path in the surface's range, worked out once: {points (a column per axis), heights, turns}. */
+  place(path) {
+    if (!this.#placed.has(path)) {
+      const columns = this.axes.map(() => new Float64Array(path.size));
+      const heights = new Float64Array(path.size);
+      const turns = new Int32Array(path.size);
+      for (let row = 0; row < path.size; row++) {
+        const found = this.wrap(path.point(row));
+        found.inside.forEach((value, k) => (columns[k][row] = value));
+        turns[row] = found.turns;
+        const loss = path.losses[row];
+        // An unknown loss is that of the surface.
+        heights[row] = Number.isNaN(loss) ? this.heightAt(found.inside) : loss;
+      }
+      this.#placed.set(path, { columns, heights, turns });
+    }
+    return this.#placed.get(path);
+  }
+
+  valleyName(index) {
+    const valley = this.valleys[index];
+    if (!valley) return index >= 0 ? `valley ${index}` : "no valley";
+    return `valley ${index} at ${coordinates(valley.position, this.labels, 3)}`;
+  }
+
+  /** The lowest and the highest loss to show: valleys and ridges, not a pole; paths if they fit. */
+  limits(paths) {
+    const { finite } = this;
+    if (!finite.length) return { low: 0, top: 1, cut: false };
+    const quantile = (share) => finite[Math.round(share * (finite.length - 1))];
+    let low = finite[0];
+    let top = quantile(this.isCurve ? 0.6 : 0.9);
+    if (this.isCurve) {
+      const most = Math.max(quantile(0.97), top);
+      for (const { loss, depth } of this.valleys) {
+        if (loss + (depth ?? 0) <= most) top = Math.max(top, loss + (depth ?? 0));
+      }
+    }
+    const room = low + (this.isCurve ? 4 : 2) * (top - low);
+    let least = Infinity;
+    let most = -Infinity;
+    for (const { losses } of paths) {
+      for (const loss of losses) {
+        if (loss < least) least = loss;
+        if (loss > most && loss < Infinity) most = loss;
+      }
+    }
+    if (most > top) top = Math.min(most, room > low ? room : most);
+    if (least > -Infinity && least < low) low = least;
+    top = low + 1.2 * (top - low);
+    const high = finite.at(-1);
+    const cut = high > low + 1.5 * (top - low);
+    if (!cut) top = Math.max(top, high);
+    if (!(top > low)) top = low + (Math.abs(low) || 1);
+    return { low, top, cut };
+  }
+}
