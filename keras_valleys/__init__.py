@@ -1,7 +1,8 @@
 """See the loss surface that a Keras optimizer walks on.
 
 A loss is a function on weight space: some modules sample it (`surfaces`), some record walks on it
-(`trajectories`, `callbacks`), some read its shape (`valleys`), some draw it (`plots`, `events`).
+(`trajectories`, `callbacks`), some read its shape (`valleys`), some draw it (`plots`, `pages`,
+`events`).
 
 Importing the package registers its Keras classes, so that saved models load without
 `custom_objects`. What draws and writes is imported at its first use.
@@ -26,7 +27,7 @@ from keras_valleys import (
 
 __version__ = "0.1.0"
 
-_LAZY = ("callbacks", "comparisons", "events", "plots")
+_LAZY = ("callbacks", "comparisons", "events", "pages", "plots")
 
 __all__ = [
     "callbacks",
@@ -41,6 +42,7 @@ __all__ = [
     "losses",
     "metrics",
     "objectives",
+    "pages",
     "plots",
     "surfaces",
     "trajectories",

@@ -17,11 +17,15 @@ import numpy as np
 import pytest
 
 import keras_valleys
+import tensorboard_plugin_valleys
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = pathlib.Path(keras_valleys.__file__).parent
+PLUGIN = pathlib.Path(tensorboard_plugin_valleys.__file__).parent
 MODULES = sorted(
-    module.name for module in pkgutil.walk_packages([str(PACKAGE)], prefix="keras_valleys.")
+    module.name
+    for package in (PACKAGE, PLUGIN)
+    for module in pkgutil.walk_packages([str(package)], prefix=f"{package.name}.")
 )
 
 # What each public part may import of the package itself.
@@ -104,9 +108,13 @@ ALLOWED = {
     },
     "events": {"_event_values", "_records"},
     "_event_values": set(),
+    "_views": {"valleys"},
+    "pages": {"_views", "plots", "surfaces", "trajectories"},
     "plots": {"trajectories", "surfaces", "valleys"},
     "callbacks": {
+        "_planes",
         "_selection",
+        "_views",
         "_weights",
         "_records",
         "metrics",
@@ -169,12 +177,22 @@ def test_imports_run_one_way(path):
     assert "matplotlib" not in others or part == "plots"
     assert "tensorboard" not in others or part == "events"
     assert not others & {"tensorflow", "jax", "torch"} or part == "_backends"
+    assert "tensorboard_plugin_valleys" not in others or part in ("callbacks", "pages")
     source = path.read_text()
     assert "keras.src" not in source and "pyplot" not in source.replace("without pyplot", "")
     assert "print(" not in source
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(PLUGIN.rglob("*.py")), ids=lambda path: path.stem)
+def test_the_plugin_starts_without_keras(path):
+    own, others = imports_of(path)
+    allowed = {"numpy", "werkzeug", "tensorboard", "tensorboard_plugin_valleys"}
+    assert not own and others <= allowed | set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*PACKAGE.rglob("*.py"), *PLUGIN.rglob("*.py")]), ids=lambda path: path.stem
+)
 def test_the_house_stays_small(path):
     source = path.read_text()
     assert len(source.splitlines()) <= 300
@@ -196,6 +214,8 @@ def test_every_example_runs(name):
         "keras": keras, "keras_valleys": keras_valleys, "np": np, "math": math, "os": os,
         "tempfile": tempfile,
     }  # fmt: skip
+    if name.startswith(tensorboard_plugin_valleys.__name__):
+        names.update(vars(module))
     results = doctest.testmod(module, globs=names)
     assert results.failed == 0
 
@@ -206,6 +226,8 @@ def test_every_public_name_says_what_it_is():
             continue
         module = importlib.import_module(name)
         assert module.__doc__, name
+        if name.startswith(PLUGIN.name):  # not called by users
+            continue
         for key, value in vars(module).items():
             if key.startswith("_") or getattr(value, "__module__", None) != name:
                 continue
@@ -218,7 +240,8 @@ def test_importing_it_loads_no_other_backend_and_draws_nothing():
         "new = set(sys.modules) - before;"
         "names = ('tensorflow', 'jax', 'torch', 'matplotlib', 'tensorboard', 'PIL');"
         "print(sorted({n.split('.')[0] for n in new} & set(names)));"
-        "kv.callbacks, kv.events, kv.plots; print(kv.plots.curve.__name__, 'plots' in dir(kv))"
+        "kv.callbacks, kv.events, kv.pages, kv.plots;"
+        "print(kv.plots.curve.__name__, 'plots' in dir(kv))"
     )
     assert run(code).splitlines()[-2:] == ["[]", "curve True"]
 
@@ -256,13 +279,16 @@ def test_the_built_wheel_holds_every_file(tmp_path):
         pytest.skip("not in a checkout")
     copied = tmp_path / "checkout"
     copied.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "keras_valleys"):
+    packages = (PACKAGE.name, PLUGIN.name)
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", *packages):
         subprocess.run(["cp", "-r", str(ROOT / name), str(copied)], check=True)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path)]
     subprocess.run([*command, str(copied)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if name.startswith("keras_valleys/")}
-    sources = (ROOT / "keras_valleys").rglob("*")
+        packed = {name for name in archive.namelist() if name.split("/")[0] in packages}
+        (entries,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert b"tensorboard_plugin_valleys.loader:ValleysLoader" in archive.read(entries)
+    sources = [path for name in packages for path in (ROOT / name).rglob("*")]
     expected = {str(p.relative_to(ROOT)) for p in sources if p.is_file() and p.suffix != ".pyc"}
     assert packed == expected

@@ -1,0 +1,170 @@
+"""One interactive HTML file that needs no server: to mail, or for the page of a course."""
+
+import base64
+import html
+import json
+import os
+import uuid
+
+import numpy as np
+
+from keras_valleys._views import path_rows, surface_info, valleys_of
+from keras_valleys.plots import optimizer_color
+from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectory, on_surface
+from tensorboard_plugin_valleys import assets, payload
+
+TEMPLATE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:;
+ style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}
+</style>
+</head>
+<body>
+<script type="application/json" id="valleys-data">{data}</script>
+<script>
+{plotly}
+</script>
+<script type="module">
+{script}
+</script>
+</body>
+</html>
+"""
+
+
+def write_html(path, surface, trajectories=(), *, title=None, labels=None):
+    """Write a surface with the paths on it as one HTML file that moves.
+
+    It shows what the tab "Valleys" shows in TensorBoard: the surface flat and in space, the paths
+    up to a step that a slider moves, the valleys, the steps at which a path was derailed, and the
+    loss against the step. All that it needs is in the file, plotly.js too, and it loads nothing
+    from elsewhere. A path of more than 4096 rows is thinned, with its extremes and derailments
+    kept.
+
+    Args:
+        path: Path of the file; an older file there is replaced, whole or not at all.
+        surface: A `keras_valleys.surfaces.Surface`. An axis labelled "phi" is an angle in radians,
+            shown in degrees, and joined after half a turn.
+        trajectories: A `keras_valleys.trajectories.Trajectory` over the same weights, or a list of
+            them.
+        title: Heading of the page; `None` takes the name of the loss.
+        labels: Names of the trajectories; `None` takes their own labels, or "path 1", "path 2"
+            where they have none. Of equal names the later ones get a number.
+
+    Raises:
+        ImportError: plotly is not installed.
+        ValueError: The surface or a trajectory is none, the weights do not match, or there are not
+            as many labels as trajectories.
+        OSError: The file cannot be written; an older file is then still there.
+
+    Example:
+
+    >>> x = np.linspace(-2, 3, 501)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0], ["x"])
+    >>> steps = keras_valleys.trajectories.Trajectory([0, 1], [[-0.2], [0.3]], [0.8, 0.6], "SGD")
+    >>> page = os.path.join(tempfile.mkdtemp(), "wave.html")
+    >>> keras_valleys.pages.write_html(page, wave, steps)
+    >>> os.path.getsize(page) < 6e6
+    True
+    """
+    trajectories = _checked(surface, trajectories)
+    names = _names(trajectories, labels)
+    plotly = assets.plotly_path()
+    if plotly is None:
+        raise ImportError(
+            "`write_html` expects plotly, whose script becomes part of the page. "
+            f"Received: no installed plotly. Use {assets.INSTALL}"
+        )
+    title = f"{surface.loss_name.replace('_', ' ')}" if title is None else str(title)
+    found = valleys_of(surface)
+    shown = [_path(trajectory, surface, found) for trajectory in trajectories]
+    data = {
+        "title": title,
+        "surface": payload.surface_payload(surface.losses, surface_info(surface, found)),
+        "runs": [
+            {"name": name, "number": k, "color": optimizer_color(name), "surface": "surface"}
+            for k, name in enumerate(names)
+        ],
+        "paths": {
+            name: base64.b64encode(payload.path_payload(rows, surface.labels, name)).decode()
+            for name, rows in zip(names, shown, strict=True)
+        },
+    }
+    # In a script "<" could begin the tag that ends it.
+    text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    page = TEMPLATE.format(
+        title=html.escape(title),
+        style=(assets.STATIC / assets.STYLE).read_text("utf-8"),
+        data=text,
+        plotly=plotly.read_text("utf-8").replace("</script", "<\\/script"),
+        script=assets.one_script("page.js"),
+    )
+    _replace(path, page.encode())
+
+
+def _checked(surface, trajectories):
+    if not isinstance(surface, Surface):
+        raise ValueError(
+            "`write_html` expects a `keras_valleys.surfaces.Surface`. "
+            f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
+        )
+    many = np.iterable(trajectories) and not isinstance(trajectories, Trajectory)
+    trajectories = list(trajectories) if many else [trajectories]
+    for trajectory in trajectories:
+        if not isinstance(trajectory, Trajectory):
+            raise ValueError(
+                "`write_html` expects a `keras_valleys.trajectories.Trajectory` or a list of them. "
+                f"Received: {type(trajectory).__name__}. Use `recorder.trajectory`."
+            )
+    return trajectories
+
+
+def _names(trajectories, labels):
+    """A name of its own for each trajectory."""
+    given = [trajectory.label for trajectory in trajectories] if labels is None else labels
+    given = [given] if isinstance(given, str) else list(map(str, given))
+    if len(given) != len(trajectories):
+        raise ValueError(
+            "`write_html` expects one label per trajectory. "
+            f"Received: {len(given)} labels for {len(trajectories)} trajectories. "
+            "Use labels=None for their own."
+        )
+    names = []
+    for number, name in enumerate(given, 1):
+        name = unique = name or f"path {number}"
+        count = 1
+        while unique in names:
+            count += 1
+            unique = f"{name} {count}"
+        names.append(unique)
+    return names
+
+
+def _path(trajectory, surface, found):
+    beside = on_surface(trajectory, surface)
+    inside = surface.origin.size == surface.losses.ndim
+    distances = np.full(len(trajectory), np.nan) if inside else beside.distances
+    losses = trajectory.losses
+    return path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
+
+
+def _replace(path, content):
+    path = os.fspath(path)
+    beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        with open(beside, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        if os.path.exists(beside):
+            os.remove(beside)
