@@ -82,6 +82,15 @@ def save_pictures(folder, data, model, surface, path):
         (folder / f"{name}.png").write_bytes(kv.plots.encode(figure))
 
 
+def save_page(folder, surface, path):
+    """The same to play with, where plotly is installed; what there is to say of it."""
+    try:
+        kv.pages.write_html(folder / "index.html", surface, path, title=folder.name)
+    except ImportError:
+        return "A page to play with needs plotly: pip install plotly"
+    return f"Open in a browser: {folder / 'index.html'}"
+
+
 def save_teaser(folder, data, options):
     """One valley becoming five: squared, absolute and root error of the same lines."""
     x, y = all_rows(data)

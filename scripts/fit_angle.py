@@ -65,10 +65,11 @@ def main():
         angle_run.save_pictures(folder, data, model, surface, path)
         angle_run.save_teaser(folder, data, options)
         angle_run.save_predecessor(folder)
+        page = angle_run.save_page(folder, surface, path)
     except OSError as error:
         parser.exit(1, f"{parser.prog}: error: {error}. Choose another --log-dir.\n")
     loss = kv.objectives.Objective(model, *train)(path.weights[-1])
-    print(*angle_run.report(surface, path, loss), f"Files and pictures: {folder}", sep="\n")
+    print(*angle_run.report(surface, path, loss), f"Files and pictures: {folder}", page, sep="\n")
     print(f"\nInspect the run:\n\n    tensorboard --logdir {shlex.quote(str(options.log_dir))}")
 
 

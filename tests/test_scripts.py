@@ -51,6 +51,7 @@ def test_it_writes_the_run(published):
         with Image.open(picture) as image:
             assert min(image.size) >= 400 and len(np.unique(np.asarray(image.convert("L")))) > 10
     assert len(list(folder.glob("events.out.tfevents.*"))) == 1
+    assert (folder / "index.html").stat().st_size > 4e6
     path = kv.trajectories.Trajectory.load(folder / "trajectory.npz")
     surface = kv.surfaces.Surface.load(folder / "surface.npz")
     assert len(path) == 101 and surface.losses.shape == (2001,)
@@ -203,6 +204,7 @@ def test_any_saved_model_is_drawn(digits, options, shape):
     drawn = pathlib.Path(re.search(r"Files and pictures: (.+)", done.stdout)[1])
     assert len(list((cwd / drawn).glob("events.out.tfevents.*"))) == 1
     assert sorted(p.suffix for p in (cwd / drawn).glob("*.png"))
+    assert (cwd / drawn / "index.html").stat().st_size > 4e6
     assert kv.surfaces.Surface.load(cwd / drawn / "surface.npz").losses.shape == shape
 
 
