@@ -32,6 +32,9 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # WebGL without a graphics card.
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
     "--window-size=1600,1800",
 )
 
@@ -144,9 +147,10 @@ def _size(image):
 
 
 @contextlib.contextmanager
-def tensorboard(log_dir):
-    """The address of a new `tensorboard --logdir log_dir`."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir)]
+def tensorboard(log_dir, *options):
+    """The address of a new `tensorboard --logdir log_dir`; without one `options` tell where."""
+    command = [sys.executable, "-m", "tensorboard.main", *options]
+    command += [] if log_dir is None else ["--logdir", str(log_dir)]
     command += ["--host", "localhost", "--port", "0", "--reload_interval", "1"]
     with contextlib.ExitStack() as stack:
         # A file, not a pipe, which would be full one day.
@@ -161,12 +165,12 @@ def _address(server, log):
     text = log.read()
     if server.poll() is not None:
         raise RuntimeError(f"TensorBoard ended: {text}")
-    found = re.search(r"at (http://localhost:\d+/)", text)
+    found = re.search(r"at (http://localhost:\d+/\S*)", text)
     return found and found[1]
 
 
 @contextlib.contextmanager
-def chromium():
+def chromium(*flags):
     """A new headless Chromium, or a skipped test; a failed one if a browser is required."""
     try:
         from selenium import webdriver
@@ -177,9 +181,10 @@ def chromium():
         _skip("needs chromium and chromedriver on the PATH")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
+    options.page_load_strategy = "eager"  # the tests wait for what they want to see, not for fonts
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for flag in FLAGS:
+        for flag in (*FLAGS, *flags):
             options.add_argument(flag)
         options.add_argument(f"--user-data-dir={profile}")
         browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
