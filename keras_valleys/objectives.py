@@ -210,7 +210,7 @@ class Objective:
             batches = self._kept or map(_as_tensors, self._batches)
             results = ((rows_of(one), call(tensors, held, one)) for one in batches)
             parts = ((n, keras.tree.map_structure(_as_array, found)) for n, found in results)
-            return average(parts, self.num_rows)
+            return average(parts, self._batches.num_rows)
 
         return mean
 

@@ -151,7 +151,7 @@ def tensorboard(log_dir, *options):
     """The address of a new `tensorboard --logdir log_dir`; without one `options` tell where."""
     command = [sys.executable, "-m", "tensorboard.main", *options]
     command += [] if log_dir is None else ["--logdir", str(log_dir)]
-    command += ["--host", "localhost", "--port", "0", "--reload_interval", "1"]
+    command += ["--host", "localhost", "--port", "0"]
     with contextlib.ExitStack() as stack:
         # A file, not a pipe, which would be full one day.
         log = stack.enter_context(tempfile.TemporaryFile("w+"))

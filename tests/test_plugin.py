@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cases import dense_model, rosette_model
 from readers import READERS, open_reader
+from tensorboard import program
 from tensorboard.backend import application
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.core import core_plugin
@@ -429,6 +430,15 @@ def test_a_fine_surface_is_thinned(shape, most):
 def test_the_entry_point_is_the_loader():
     found = importlib.metadata.entry_points(group="tensorboard_plugins")
     assert [point.load() for point in found if point.name == "keras_valleys"] == [ValleysLoader]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"), [([], 1), (["--reload_interval=30"], 30), (["--reload_interval=0"], 0)]
+)
+def test_new_data_are_looked_for_each_second_unless_asked_otherwise(options, seconds, tmp_path):
+    board = program.TensorBoard([core_plugin.CorePluginLoader(), ValleysLoader()])
+    board.configure(["tensorboard", f"--logdir={tmp_path}", *options])
+    assert board.flags.reload_interval == seconds
 
 
 def test_tensorboard_loads_nothing_for_the_plugin():

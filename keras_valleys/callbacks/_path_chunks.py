@@ -18,8 +18,8 @@ from tensorboard_plugin_valleys.metadata import (
     path_tag,
 )
 
-SECONDS = 1.0  # the longest that a row waits, while others follow
-MAX_WRITES = 16  # of one chunk: a slow run makes small ones rather than write the same rows again
+SECONDS = 0.5  # the longest that a row waits, while others follow
+MAX_WRITES = 32  # of one chunk: a slow run makes small ones rather than write the same rows again
 
 
 class SurfaceRecord:

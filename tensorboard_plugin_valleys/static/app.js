@@ -9,7 +9,7 @@ import { chartsFor, StepChart } from "./charts.js";
 import { Space } from "./space.js";
 import { Bar, Player, RunList } from "./controls.js";
 
-const POLL = 1200; // milliseconds between two looks for new data
+const POLL = 600; // milliseconds between two looks for new data
 const NARROW = 900; // pixels below which two views do not fit side by side
 
 const NOTHING = "No run has a path yet. Train with keras_valleys.callbacks.SurfaceBoard.";
