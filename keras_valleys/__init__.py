@@ -12,6 +12,7 @@ import importlib
 from keras_valleys import (
     constraints,
     datasets,
+    descents,
     directions,
     gradients,
     layers,
@@ -31,6 +32,7 @@ __all__ = [
     "callbacks",
     "constraints",
     "datasets",
+    "descents",
     "directions",
     "events",
     "gradients",

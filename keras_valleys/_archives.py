@@ -16,7 +16,7 @@ def write_archive(path, kind, **fields):
     objects = [name for name, value in fields.items() if np.asarray(value).dtype.hasobject]
     if objects:
         raise ValueError(
-            f"`{kind.capitalize()}.save` expects numbers and text. "
+            f"`{_class_of(kind)}.save` expects numbers and text. "
             f"Received: other objects in {objects}. Convert them, or use an empty text for None."
         )
     beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
@@ -60,15 +60,19 @@ def as_json(kind, details):
         return json.dumps(details, default=lambda value: value.tolist())
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"`{kind.capitalize()}` expects `details` to be a dictionary of what JSON can hold. "
+            f"`{_class_of(kind)}` expects `details` to be a dictionary of what JSON can hold. "
             f"Received: details={reprlib.repr(details)}. Convert it to numbers and text."
         ) from error
+
+
+def _class_of(kind):
+    return "".join(map(str.capitalize, kind.split("_")))
 
 
 def damaged(path, kind, error):
     """The one error for a file that is not as `write_archive` left it."""
     return ValueError(
-        f"`{kind.capitalize()}.load` expects a file written by `{kind.capitalize()}.save`. "
+        f"`{_class_of(kind)}.load` expects a file written by `{_class_of(kind)}.save`. "
         f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({error}). "
         "Save it again, or check the path."
     )

@@ -91,6 +91,101 @@ def gradient(function, point):
         return _of_torch(value, point, create_graph=False)
 
 
+def gradients(function, rows, *, together):
+    """The gradient of a scalar function at each row.
+
+    Args:
+        function: Of a point.
+        rows: Tensor of points.
+        together: Whether all rows go through the function at once. They share no weights, so
+            that the gradient of the sum of their values is the gradient of each.
+    """
+    if not together:
+        return ops.map(lambda row: gradient(function, row), rows)
+    vectorized = ops.vectorized_map
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # What it cannot vectorize it would run in turn, more slowly than `ops.map`.
+        vectorized = functools.partial(tf.vectorized_map, fallback_to_while_loop=False)
+    return gradient(lambda rows: ops.sum(vectorized(function, rows)), rows)
+
+
+def pays_together(num_values):
+    """Whether points are faster together than in turn, by the numbers that one makes."""
+    # JAX compiles a loop without overhead. On TensorFlow that of `ops.map` is as long as a small
+    # model takes; on torch the loop is Python's.
+    limits = {"tensorflow": 2**15, "torch": 2**24}
+    return num_values <= limits.get(keras.config.backend(), 0)
+
+
+def build(optimizer, weights):
+    """Build an optimizer on one variable as `model.fit` does."""
+    if keras.config.backend() != "tensorflow":
+        optimizer.build([weights])
+        return
+    import tensorflow as tf
+
+    def trace():
+        # As in fit, what the optimizer assigns when it is built is lost: Keras 3.15's
+        # ScheduleFreeAdamW begins at 0 on TensorFlow, and at the weights on JAX and torch.
+        if not optimizer.built:
+            optimizer.build([weights])
+
+    tf.function(trace, autograph=False).get_concrete_function()
+
+
+def applier(optimizer, variables):
+    """A function that updates variables by their gradients, with an optimizer built on them."""
+    if keras.config.backend() != "jax":
+        return lambda slopes: optimizer.apply(slopes, variables)
+    import jax
+
+    step = jax.jit(optimizer.stateless_apply)  # one by one its operations compile for seconds
+
+    def apply(slopes):
+        state = [variable.value for variable in optimizer.variables]
+        found = step(state, slopes, [variable.value for variable in variables])
+        for variable, value in zip([*variables, *optimizer.variables], sum(found, []), strict=True):
+            variable.assign(value)
+
+    return apply
+
+
+def updated(optimizer, weights, gradients_at, values, num):
+    """The values of a variable, and of those of its optimizer, after a number of updates.
+
+    Args:
+        optimizer: A Keras optimizer built on `[weights]`.
+        weights: A Keras variable.
+        gradients_at: Function of a tensor like `weights` that returns another: the gradient there.
+        values: List of tensors: where `[weights, *optimizer.variables]` are to begin.
+        num: Scalar integer tensor.
+    """
+    variables = [weights, *optimizer.variables]
+    values = [ops.cast(a, v.dtype) for a, v in zip(values, variables, strict=True)]
+    if keras.config.backend() == "jax":
+
+        def update(_, values):
+            point, *state = values
+            with keras.StatelessScope(list(zip(optimizer.variables, state, strict=True))):
+                scale = optimizer.scale_loss(1.0)
+            found = optimizer.stateless_apply(state, [scale * gradients_at(point)], [point])
+            return [ops.cast(a, v.dtype) for a, v in zip(sum(found, []), variables, strict=True)]
+
+        return ops.fori_loop(0, num, update, values)
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+    def count_update(_, count):
+        point = ops.convert_to_tensor(weights.value)
+        optimizer.apply([optimizer.scale_loss(1.0) * gradients_at(point)], [weights])
+        return count + 1
+
+    ops.fori_loop(0, num, count_update, ops.zeros((), "int32"))
+    return [ops.copy(ops.convert_to_tensor(variable.value)) for variable in variables]
+
+
 def hessian_vector_product(function, point, vector):
     """The Hessian of a scalar function at a point, times a vector."""
     backend = keras.config.backend()
@@ -131,7 +226,9 @@ def backend_version():
 
 
 def _dense(gradient, point):
-    return ops.zeros_like(point) if gradient is None else ops.convert_to_tensor(gradient)
+    import tensorflow as tf
+
+    return tf.zeros_like(point) if gradient is None else tf.convert_to_tensor(gradient)
 
 
 def _of_torch(value, point, *, create_graph):

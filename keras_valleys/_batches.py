@@ -115,6 +115,23 @@ def rows_of(batch):
     return len(keras.tree.flatten(batch[0])[0])
 
 
+def average(parts, num_rows):
+    """The mean of arrays over batches.
+
+    Args:
+        parts: Pairs of a number of rows and an array or a structure of arrays.
+        num_rows: Number of rows of all parts.
+    """
+    total = None
+    for rows, part in parts:
+        if rows == num_rows:
+            return part
+        dtypes = keras.tree.map_structure(lambda a: a.dtype, part)
+        part = keras.tree.map_structure(lambda a, n=rows: n / num_rows * a.astype("float64"), part)
+        total = part if total is None else keras.tree.map_structure(np.add, total, part)
+    return keras.tree.map_structure(lambda a, dtype: a.astype(dtype), total, dtypes)
+
+
 def count_values(x, shapes):
     """Roughly how many values a model with weights of these shapes makes of a batch."""
     inputs = [array for array in keras.tree.flatten(x) if array.size]

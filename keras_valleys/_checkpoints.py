@@ -1,4 +1,4 @@
-"""Finished losses in a file, so that a killed computation goes on where it was."""
+"""Finished results in a file, so that a killed computation goes on where it was."""
 
 import hashlib
 import os
@@ -12,29 +12,35 @@ from keras_valleys._archives import read_archive, write_archive
 
 SECONDS = 2  # between two writes, at least
 FIELDS = ("digest", "sizes", "finished", "losses")
+EVALUATE = ("evaluate", "model, weights, data, coordinates, directions, origin and refine")
 
 
 class Checkpoint:
-    """The losses of one stage of points after the other, in memory and, with a path, in a file.
+    """The results of one stage of points after the other, in memory and, with a path, in a file.
+
+    The result of a point is a number, its loss, or an array, of one shape for all.
 
     Args:
         path: Path of the file, or `None` for none. What an earlier run left there is used.
-        digest: Text that differs where the losses do.
+        digest: Text that differs where the results do.
+        who: The function that computes them, and what they depend on, for the error messages.
 
     Raises:
         ValueError: The file is damaged, or belongs to other settings.
         OSError: The file cannot be written.
     """
 
-    def __init__(self, path, digest):
+    def __init__(self, path, digest, who=EVALUATE):
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise ValueError(
-                "`evaluate` expects `checkpoint` to be the path of a file or None. "
-                f"Received: checkpoint={path!r}. Use checkpoint='surface.partial.npz'."
+                f"`{who[0]}` expects `checkpoint` to be the path of a file or None. "
+                f"Received: checkpoint={path!r}. Use checkpoint='unfinished.npz'."
             )
-        self._path, self._digest = path, digest
+        self._path, self._digest, self._who = path, digest, who
         self._stages = []  # of losses and of what is finished
-        self._earlier = _read(path, digest) if path is not None and os.path.exists(path) else []
+        self._earlier = []
+        if path is not None and os.path.exists(path):
+            self._earlier = _read(path, digest, who)
         self._changed, self._written, self._pause = False, time.monotonic(), SECONDS
         if path is not None:
             self._try()
@@ -45,7 +51,7 @@ class Checkpoint:
         if self._earlier:
             stage = self._earlier.pop(0)
             if len(stage[1]) != num:
-                raise _not_ours(self._path, "its points are others")
+                raise _not_ours(self._path, "its points are others", self._who)
         self._stages.append(stage)
         return np.flatnonzero(~stage[1])
 
@@ -53,7 +59,7 @@ class Checkpoint:
         """Keep losses of the stage; write them when the last write is some seconds ago."""
         stage = self._stages[-1]
         if stage[0] is None:
-            stage[0] = np.empty(len(stage[1]), losses.dtype)
+            stage[0] = np.empty((len(stage[1]), *losses.shape[1:]), losses.dtype)
         stage[0][indices] = losses
         stage[1][indices] = True
         self._changed = True
@@ -73,8 +79,8 @@ class Checkpoint:
             self._save()
         except OSError as error:
             warnings.warn(
-                f"`evaluate` could not write its checkpoint {os.fspath(self._path)!r} ({error}) "
-                "and goes on without it.",
+                f"`{self._who[0]}` could not write its checkpoint {os.fspath(self._path)!r} "
+                f"({error}) and goes on without it.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -84,13 +90,16 @@ class Checkpoint:
 
     def _save(self):
         stages = [*self._stages, *self._earlier]
-        dtype = next((losses.dtype for losses, _ in stages if losses is not None), "float32")
-        kept = [np.zeros(len(done), dtype) if y is None else y for y, done in stages]
+        none = np.empty(0, "float32")
+        one = next((losses for losses, _ in stages if losses is not None), none)[:0]
+        kept = [
+            np.zeros((len(f), *one.shape[1:]), one.dtype) if y is None else y for y, f in stages
+        ]
         write_archive(
             self._path, "checkpoint", digest=self._digest,
             sizes=np.array([len(finished) for _, finished in stages], int),
             finished=np.concatenate([np.empty(0, bool), *(done for _, done in stages)]),
-            losses=np.concatenate([np.empty(0, dtype), *kept]),
+            losses=np.concatenate([one, *kept]),
         )  # fmt: skip
 
     def _try(self):
@@ -98,7 +107,7 @@ class Checkpoint:
             self._save()
         except OSError as error:
             raise OSError(
-                "`evaluate` expects `checkpoint` to be a path where a file can be written. "
+                f"`{self._who[0]}` expects `checkpoint` to be a path where a file can be written. "
                 f"Received: checkpoint={os.fspath(self._path)!r} ({error}). "
                 "Make its folder, or give another path."
             ) from error
@@ -116,18 +125,18 @@ def digest_of(objective, *parts):
     return digest.hexdigest()
 
 
-def _read(path, digest):
+def _read(path, digest, who):
     try:
         fields = read_archive(path, "checkpoint", FIELDS)
         sizes, finished, losses = (fields[name] for name in FIELDS[1:])
         if not sizes.sum() == len(finished) == len(losses):
             raise ValueError("its parts do not belong together")
     except ValueError as error:
-        raise _not_ours(path, str(error.__cause__ or error)) from error
+        raise _not_ours(path, str(error.__cause__ or error), who) from error
     if str(fields["digest"]) != digest:
         raise ValueError(
-            "`evaluate` expects `checkpoint` to be of the same model, weights, data, coordinates, "
-            f"directions, origin and refine. Received: {os.fspath(path)!r}, which is of others. "
+            f"`{who[0]}` expects `checkpoint` to be of the same {who[1]}. "
+            f"Received: {os.fspath(path)!r}, which is of others. "
             "Remove that file, or give another path."
         )
     ends = np.cumsum(sizes).tolist()
@@ -136,9 +145,9 @@ def _read(path, digest):
     return [[losses[part] if finished[part].any() else None, finished[part]] for part in parts]
 
 
-def _not_ours(path, reason):
+def _not_ours(path, reason, who):
     return ValueError(
-        "`evaluate` expects `checkpoint` to be a file that it wrote itself. "
+        f"`{who[0]}` expects `checkpoint` to be a file that it wrote itself. "
         f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({reason}). "
         "Remove that file, or give another path."
     )

@@ -17,11 +17,11 @@ AT_ONCE = 1.0  # seconds of work that are not worth dividing
 SHOWN = 2.0  # seconds of work from which on verbose="auto" shows a bar
 
 
-def check_verbose(verbose):
+def check_verbose(verbose, owner="evaluate"):
     """Refuse what Keras' `verbose` does not know."""
     if verbose not in ("auto", 0, 1):
         raise ValueError(
-            "`evaluate` expects `verbose` to be 'auto', 0 or 1. "
+            f"`{owner}` expects `verbose` to be 'auto', 0 or 1. "
             f"Received: verbose={verbose!r}. Use verbose=1 for a progress bar."
         )
 
@@ -169,13 +169,13 @@ class Pace:
 class Progress:
     """A Keras progress bar, or lines in a log, where wanted and where the work is long enough."""
 
-    def __init__(self, verbose, pending, total):
-        self.done = 0
+    def __init__(self, verbose, pending, total, unit="point"):
+        self.done, self._unit = 0, unit
         self._verbose, self._pending, self._total = verbose, pending, total
         self._shown, self._tenths = False, 0
         # From here on the bar counts the time.
         drawn = verbose and ("ipykernel" in sys.modules or _is_terminal(sys.stdout))
-        self._bar = keras.utils.Progbar(pending, unit_name="point") if drawn else None
+        self._bar = keras.utils.Progbar(pending, unit_name=unit) if drawn else None
 
     def add(self, num, seconds):
         """Count finished points; `seconds` is the time of one point, `None` where unknown."""
@@ -189,12 +189,12 @@ class Progress:
             self._shown = True
             earlier = self._total - self._pending
             found = f", {earlier} of them found in the checkpoint" if earlier else ""
-            _write(f"{self._total} points{found}{_rest(left)}\n")
+            _write(f"{self._total} {self._unit}s{found}{_rest(left)}\n")
         if self._bar is not None:
             self._bar.update(self.done)
         elif 10 * self.done // self._pending > self._tenths:  # ten lines at most
             self._tenths = 10 * self.done // self._pending
-            _write(f"{self.done}/{self._pending} points{_rest(left)}\n")
+            _write(f"{self.done}/{self._pending} {self._unit}s{_rest(left)}\n")
 
 
 def _rest(seconds):

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_valleys._backends import compiled, map_rows, side_by_side
-from keras_valleys._batches import Batches, count_values, rows_of
+from keras_valleys._batches import Batches, average, count_values, rows_of
 from keras_valleys._model_loss import check_model, loss_name_of, model_loss
 from keras_valleys._selection import select
 from keras_valleys._signatures import signature
@@ -55,6 +55,8 @@ class Objective:
         loss_name: Name of the loss.
         fingerprint: Digest of the data.
         num_rows: N.
+        num_batches: Number of batches that the rows come in.
+        num_values: Roughly how many numbers the model makes of a batch.
         streams: Whether each call reads the data set anew.
 
     Call arguments:
@@ -93,7 +95,7 @@ class Objective:
             "batch_size": batch_size,
         }  # fmt: skip
         self.fingerprint, self.num_rows = self._batches.fingerprint, self._batches.num_rows
-        self.streams = self._batches.kept is None
+        self.num_batches, self.streams = self._batches.num_batches, self._batches.kept is None
         self.names = [v.path for v in self.variables]
         self.shapes = [tuple(variable.shape) for variable in self.variables]
         ends = np.cumsum([math.prod(shape) for shape in self.shapes]).tolist()
@@ -113,8 +115,8 @@ class Objective:
         self._held = [variable for variable in model.variables if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
         self._functions = {}
-        self.group = 1
-        self.group = self._group_of(first)
+        self.num_values = count_values(first[0], self.shapes)
+        self.group = self._find_group()
 
     @property
     def weight_names(self):
@@ -142,12 +144,10 @@ class Objective:
             point: Array of shape `(P,)`.
 
         Returns:
-            A list of one array per variable, as `model.set_weights` takes them where a model has
-            no other weights.
+            A list of arrays, one per variable, as `model.set_weights` takes them.
         """
-        point = np.asarray(point)
         parts = zip(self.slices, self.shapes, strict=True)
-        return [point[part].reshape(shape) for part, shape in parts]
+        return [np.asarray(point)[part].reshape(shape) for part, shape in parts]
 
     def __call__(self, points):
         points = np.asarray(points, self.dtype)
@@ -194,24 +194,25 @@ class Objective:
             What `function` returns, averaged over the batches by their numbers of rows, as an array
             or a tuple of arrays.
         """
-        self._check_unchanged()
         if function not in self._functions:
-            self._functions[function] = compiled(self._over_batch(function))
-        call = self._functions[function]
-        tensors = [ops.convert_to_tensor(np.asarray(a, self.dtype)) for a in arrays]
-        # Passed in at each call: a compiled function must not keep old statistics or data.
-        held = [ops.convert_to_tensor(variable) for variable in self._held]
-        if self._kept is not None and len(self._kept) == 1:
-            return keras.tree.map_structure(_as_array, call(tensors, held, self._kept[0]))
-        total = None
-        for batch in self._kept or map(_as_tensors, self._batches):
-            share = rows_of(batch) / self.num_rows
-            part = keras.tree.map_structure(_as_array, call(tensors, held, batch))
-            part = keras.tree.map_structure(
-                lambda a, share=share: share * a.astype("float64"), part
-            )
-            total = part if total is None else keras.tree.map_structure(np.add, total, part)
-        return keras.tree.map_structure(lambda a: a.astype(self.dtype), total)
+            self._functions[function] = self.prepare(function)
+        return self._functions[function](*arrays)
+
+    def prepare(self, function):
+        """What `compute` calls for a function: a function of arrays, compiled at its first call."""
+        call = compiled(self._over_batch(function))
+
+        def mean(*arrays):
+            self._check_unchanged()
+            tensors = [ops.convert_to_tensor(np.asarray(a, self.dtype)) for a in arrays]
+            # Passed in at each call: a compiled function must not keep old statistics or data.
+            held = [ops.convert_to_tensor(variable) for variable in self._held]
+            batches = self._kept or map(_as_tensors, self._batches)
+            results = ((rows_of(one), call(tensors, held, one)) for one in batches)
+            parts = ((n, keras.tree.map_structure(_as_array, found)) for n, found in results)
+            return average(parts, self.num_rows)
+
+        return mean
 
     def signature(self):
         """A digest of all that the loss depends on but the point.
@@ -250,7 +251,7 @@ class Objective:
             mapping.append((variable, ops.cast(value, variable.dtype)))
         return ops.cast(model_loss(self.model, mapping, batch), self.dtype)
 
-    def _group_of(self, batch):
+    def _find_group(self):
         """How many points run side by side: 1 but on torch."""
 
         def evaluate(rows, group):
@@ -258,7 +259,7 @@ class Objective:
             return self.compute(_at_points, rows)
 
         rows = np.stack([self.point(), 0.99 * self.point() + 0.01])
-        return side_by_side(evaluate, rows, 4 * (self.size + count_values(batch[0], self.shapes)))
+        return side_by_side(evaluate, rows, 4 * (self.size + self.num_values))
 
     def _check_unchanged(self):
         variables = self.model.trainable_variables
@@ -296,5 +297,4 @@ def _as_array(tensor):
 
 
 def _rebuild(model, given, indices):
-    variables = [model.trainable_variables[i] for i in indices]
-    return Objective(model, **given, variables=variables)
+    return Objective(model, **given, variables=[model.trainable_variables[i] for i in indices])

@@ -68,6 +68,25 @@ ALLOWED = {
     "_refinement": set(),
     "_sampling": {"_executors"},
     "valleys": {"surfaces", "trajectories"},
+    "descents": {
+        "_basin_maps",
+        "_checkpoints",
+        "_checks",
+        "_optimizers",
+        "_sampling",
+        "_walks",
+    },
+    "_basin_maps": {
+        "_archives",
+        "_checkpoints",
+        "_checks",
+        "_optimizers",
+        "_sampling",
+        "_walks",
+        "trajectories",
+    },
+    "_optimizers": {"_backends", "_weights"},
+    "_walks": {"_backends", "_sampling", "_weights"},
     "events": {"_event_values", "_records"},
     "_event_values": set(),
     "plots": {"trajectories", "surfaces", "valleys"},
@@ -88,7 +107,12 @@ ALLOWED = {
 }
 
 # Signatures that follow `model.evaluate`, or whose arguments are options that stand alone.
-MANY_ARGUMENTS = {("objectives", "__init__"): 7, ("surfaces", "evaluate"): 9}
+MANY_ARGUMENTS = {
+    ("objectives", "__init__"): 7,
+    ("surfaces", "evaluate"): 9,
+    ("descents", "descend"): 7,
+    ("_basin_maps", "basin_map"): 8,
+}
 
 
 def run(code, **environment):

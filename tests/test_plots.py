@@ -471,6 +471,45 @@ def test_contour_transposes_and_marks_the_minimum():
     assert [gray[ij] for ij in order] == sorted(gray.values(), reverse=True)
 
 
+def two_wells():
+    x, y = np.linspace(-1.7, 1.9, 61), np.linspace(-1, 2, 43)
+    losses = (x[:, None] ** 2 - 1) ** 2 + x[:, None] / 4 + y**2
+    return Surface(losses, [x, y], np.eye(2), np.zeros(2), ["phi", "bias"])
+
+
+def test_contour_marks_valleys_and_their_basins():
+    surface = two_wells()
+    valleys = find_valleys(surface)
+    axes = plots.contour(surface, valleys=valleys).axes[0]
+    (marks,) = [line for line in axes.lines if line.get_gid() == "valleys"]
+    floors = np.array([valley.position for valley in valleys]) * [180 / np.pi, 1]
+    np.testing.assert_allclose(marks.get_xydata(), floors)
+    assert marks.get_label() == "2 valleys"
+    assert not [line for line in axes.lines if line.get_gid() == "minimum"]
+    assert [text.get_text() for text in axes.texts] == ["0", "1"]
+    border = np.concatenate([p.vertices for p in axes.collections[-1].get_paths()])
+    ridge = valleys[0].ridges[0][0] * 180 / np.pi
+    assert len(border) and np.all(np.abs(border[:, 0] - ridge) < 180 / np.pi * 3.6 / 60)
+
+
+def test_contour_says_how_many_valleys_it_leaves_out():
+    rough = np.random.RandomState(4).normal(size=(30, 41))
+    surface = Surface(rough, [np.arange(30), np.arange(41)], np.eye(2), np.zeros(2))
+    valleys = find_valleys(surface)
+    axes = plots.contour(surface, valleys=valleys).axes[0]
+    labels = [line.get_label() for line in axes.lines]
+    assert labels == [f"60 of {len(valleys)} valleys"]
+    with pytest.raises(ValueError, match="`contour` expects the `valleys` of its surface"):
+        plots.contour(two_wells(), valleys=valleys)
+    with pytest.raises(ValueError, match="`contour` expects the `valleys` of its surface"):
+        plots.contour(surface, valleys=list(valleys))
+    blank = Surface(np.full((3, 4), np.nan), [range(3), range(4)], np.eye(2), np.zeros(2))
+    labels = [
+        line.get_label() for line in plots.contour(blank, valleys=find_valleys(blank)).axes[0].lines
+    ]
+    assert labels == ["0 valleys"]
+
+
 def test_contour_levels_lie_closer_near_the_minimum():
     contours = plots.contour(plane_surface()).axes[0].collections[0]
     losses = plane_surface().losses

@@ -70,6 +70,15 @@ def test_shallow_valleys_belong_to_their_neighbor():
     assert len(find_valleys(surface)) == 1
 
 
+def test_it_is_the_neighbor_over_the_lowest_ridge():
+    """Not the lowest valley of the pool that it is flooded from."""
+    steep = curve([0.0, 3.5, 3.0, 4.2, 4.0, 9.0])
+    assert find_valleys(steep, persistence=0.4).labels.tolist() == [0, 0, 1, 1, 1, 1]
+    wide = Surface(np.outer(steep.losses, [1.0, 1, 1]), [range(6), range(3)], np.eye(2), [0.0, 0])
+    labels = find_valleys(wide, persistence=0.4).labels
+    assert labels.tolist() == [[k] * 3 for k in (0, 0, 1, 1, 1, 1)]
+
+
 def test_against_a_slow_twin():
     for seed in range(50):
         losses = np.random.RandomState(seed).randint(0, 6, 23).astype(float)
@@ -242,6 +251,16 @@ def test_plateaus_and_diverged_cells_of_a_plane():
     nothing = Surface(np.full((3, 4), np.nan), [range(3), range(4)], np.eye(2), np.zeros(2))
     assert len(find_valleys(nothing)) == 0 and set(find_valleys(nothing).labels.flat) == {-1}
     assert find_valleys(nothing).at([[1.0, 1.0]]).tolist() == [-1]
+
+
+def test_a_plateau_across_the_seam_of_an_uneven_ring():
+    surface = curve([0, 0, 5, 6, 0, 0], np.array([0.0, 100, 101, 102, 103, 104]))
+    (valley,) = find_valleys(surface, periodic=True)
+    assert valley.position == (49.5,)  # between 103 - 104 and 100
+    wide = Surface(np.outer([0, 0, 5, 6, 0, 0], [1.0, 1]), [surface.coordinates[0], [0, 1]],
+                   np.eye(2), np.zeros(2))  # fmt: skip
+    (valley,) = find_valleys(wide, periodic=(True, None))
+    assert valley.position == (49.5, 0.5)
 
 
 def test_a_curve_and_a_plane_on_rings():

@@ -1,6 +1,7 @@
 """Pictures of data, training and surfaces, as matplotlib figures without pyplot."""
 
 from keras_valleys.plots._style import optimizer_color
+from keras_valleys.plots.basins import basins, basins_by_learning_rate
 from keras_valleys.plots.frames import SurfaceFrames, animate, encode
 from keras_valleys.plots.lines import curve, curves
 from keras_valleys.plots.planes import contour
@@ -12,6 +13,8 @@ from keras_valleys.plots.steps import honesty, loss_by_step, weight_by_step
 __all__ = [
     "SurfaceFrames",
     "animate",
+    "basins",
+    "basins_by_learning_rate",
     "circle",
     "contour",
     "curve",

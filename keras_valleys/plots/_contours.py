@@ -2,14 +2,17 @@
 
 import numpy as np
 from matplotlib.colors import BoundaryNorm
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import Normal, Stroke
 
 from keras_valleys.plots._style import axis_of, degree_locator, style_axes
 
 NUM_LEVELS = 14
+MAX_VALLEYS = 60
 
 
-def draw_contour(axes, surface, look):
+def draw_contour(axes, surface, look, *, mark=True):
     """Draw a 2-D surface in gray, its minimum, and the cells where the loss is not finite.
 
     Returns:
@@ -34,12 +37,45 @@ def draw_contour(axes, surface, look):
         x, y, losses.T, levels, cmap=look.heights, norm=norm, extend=extend, zorder=1
     )
     axes.contour(x, y, losses.T, levels, colors=look.background, linewidths=0.4, zorder=1)
+    if not mark:
+        return contours, entries
     i, j = np.unravel_index(np.ma.argmin(losses), losses.shape)
     (minimum,) = axes.plot(
         x[i], y[j], gid="minimum", linestyle="", marker="+", markersize=12, markeredgewidth=2,
         color=look.ink, zorder=6, clip_on=False, label=f"minimum {losses[i, j]:.3g}",
     )  # fmt: skip
     return contours, [minimum, *entries]
+
+
+def mark_valleys(axes, valleys, look):
+    """Draw the floors of valleys with their numbers, and thin lines where their basins meet.
+
+    Returns:
+        The legend entries.
+    """
+    scales = [axis_of(label)[0] for label in valleys.surface.labels]
+    x, y = (c * s for c, s in zip(valleys.surface.coordinates, scales, strict=True))
+    shown = valleys[:MAX_VALLEYS]
+    line = dict(colors=look.ink, linewidths=0.8, zorder=2)
+    for valley in shown if len(valleys) > 1 else ():
+        axes.contour(x, y, (valleys.labels == valley.index).T.astype(float), [0.5], **line)
+    places = np.array([valley.position for valley in shown]).reshape(-1, 2) * scales
+    for valley, (u, v) in zip(shown, places, strict=True):
+        axes.annotate(
+            str(valley.index), (u, v), xytext=(0, 5), textcoords="offset points", ha="center",
+            color=look.ink, fontsize=9, fontweight="bold", zorder=6, annotation_clip=True,
+            path_effects=[Stroke(linewidth=2.5, foreground=look.background), Normal()],
+        )  # fmt: skip
+    (floors,) = axes.plot(
+        *places.T, gid="valleys", linestyle="", marker="o", markersize=5, zorder=6, clip_on=False,
+        markerfacecolor=look.background, markeredgecolor=look.ink, markeredgewidth=1.3,
+        label=f"{len(valleys)} valley{'s' * (len(valleys) != 1)}",
+    )  # fmt: skip
+    more = len(valleys) - len(shown)
+    if more:
+        floors.set_label(f"{len(shown)} of {len(valleys)} valleys")
+    basins = Line2D([], [], color=look.ink, linewidth=0.8, label="basins")
+    return [floors, basins] if len(valleys) > 1 else [floors]
 
 
 def contour_levels(losses):

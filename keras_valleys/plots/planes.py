@@ -3,7 +3,7 @@
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
-from keras_valleys.plots._contours import draw_contour, is_isometric
+from keras_valleys.plots._contours import draw_contour, is_isometric, mark_valleys
 from keras_valleys.plots._honesty import captions
 from keras_valleys.plots._paths import as_list, check_axes, diverged_note, path_notes, path_of
 from keras_valleys.plots._style import (
@@ -16,9 +16,10 @@ from keras_valleys.plots._style import (
     new_figure,
     path_styles,
 )
+from keras_valleys.valleys import Valleys
 
 
-def contour(surface, trajectories=(), *, theme="light"):
+def contour(surface, trajectories=(), *, valleys=None, theme="light"):
     """A 2-D surface from above: filled contours, the minimum, and the paths.
 
     The contours lie closer near the minimum: their distance from it in loss is a geometric
@@ -29,6 +30,8 @@ def contour(surface, trajectories=(), *, theme="light"):
         surface: A 2-D `keras_valleys.surfaces.Surface`.
         trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them, each drawn from
             a hollow to a filled mark, in the color of its optimizer.
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface: the floors are
+            numbered and the basins outlined, the lowest 60. `None` marks the lowest point.
         theme: "light" or "dark".
 
     Returns:
@@ -36,7 +39,7 @@ def contour(surface, trajectories=(), *, theme="light"):
 
     Raises:
         ValueError: The surface is not 2-D or has fewer than 2 points on an axis, the weights are
-            not of its size, or the theme is unknown.
+            not of its size, the valleys are another surface's, or the theme is unknown.
 
     Example:
 
@@ -55,11 +58,14 @@ def contour(surface, trajectories=(), *, theme="light"):
             "`contour` expects a surface of at least 2 points on each axis. "
             f"Received: losses of shape {surface.losses.shape}. Evaluate it on more points."
         )
+    if valleys is not None:
+        _check_valleys(valleys, surface)
     trajectories = as_list(trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     figure = new_figure(look, (7.5, 5.6 + 0.12 * max(0, len(paths) - 5)))
     axes = figure.add_subplot()
-    contours, entries = draw_contour(axes, surface, look)
+    contours, entries = draw_contour(axes, surface, look, mark=valleys is None)
+    entries += [] if valleys is None else mark_valleys(axes, valleys, look)
     axes.set_aspect("equal" if is_isometric(surface) else "auto")
     if contours is not None:
         bar = add_colorbar(contours, axes, look, label=surface.loss_name.replace("_", " "))
@@ -73,6 +79,16 @@ def contour(surface, trajectories=(), *, theme="light"):
     add_note(axes, look, [clipped, diverged_note(surface), *path_notes(paths)])
     add_caption(figure, look, captions(paths, trajectories))
     return figure
+
+
+def _check_valleys(valleys, surface):
+    shape = valleys.labels.shape if isinstance(valleys, Valleys) else None
+    if shape != surface.losses.shape:
+        raise ValueError(
+            "`contour` expects the `valleys` of its surface. Received: "
+            f"{'valleys of one of shape ' + str(shape) if shape else type(valleys).__name__}. "
+            "Use `keras_valleys.valleys.find_valleys(surface)`."
+        )
 
 
 def _draw_path(axes, path, surface, style, look):

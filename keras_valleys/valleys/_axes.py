@@ -56,6 +56,11 @@ class Axis:
         steps = np.where(np.isfinite(self.steps()), self.steps(), 0.0)
         return (steps + np.roll(steps, 1)) / 2
 
+    def reach(self):
+        """Half of the longer step from each node to its neighbors."""
+        steps = np.where(np.isfinite(self.steps()), self.steps(), 0.0)
+        return np.maximum(steps, np.roll(steps, 1)) / 2 * (1 + SLACK)
+
     def middles(self):
         """Between each node and the next."""
         nodes = np.append(self.nodes, self.stop) if self.joined else self.nodes

@@ -18,7 +18,7 @@ def middles(axes, shape, floors):
 def _middle(axes, shape, cells):
     """The middle of a plateau, or of that cell of it which is nearest to it."""
     where = np.unravel_index(cells, shape)
-    spans = [_span(axis, axis.nodes[i]) for axis, i in zip(axes, where, strict=True)]
+    spans = [_span(axis, i) for axis, i in zip(axes, where, strict=True)]
     found = [axis.fold((a + b) / 2) for axis, (a, b) in zip(axes, spans, strict=True)]
     if len(axes) == 1:
         return found
@@ -27,21 +27,23 @@ def _middle(axes, shape, cells):
         np.minimum(gap, axis.period - gap) if axis.joined else gap
         for axis, gap in zip(axes, away, strict=True)
     ]
-    reach = [max(axis.sizes().max(), np.finfo(float).tiny) for axis in axes]
-    if np.any((away[0] < reach[0]) & (away[1] < reach[1])):
+    halves = [axis.reach()[i] for axis, i in zip(axes, where, strict=True)]
+    if np.any((away[0] <= halves[0]) & (away[1] <= halves[1])):
         return found
-    nearest = np.argmin(sum((gap / size) ** 2 for gap, size in zip(away, reach, strict=True)))
+    lengths = [axis.stop - axis.start or 1.0 for axis in axes]
+    nearest = np.argmin(np.hypot(away[0] / lengths[0], away[1] / lengths[1]))
     return [axis.nodes[i[nearest]] for axis, i in zip(axes, where, strict=True)]
 
 
-def _span(axis, coordinates):
-    """First and last of some nodes; on a ring they begin after the longest part without any."""
-    c = np.unique(coordinates)
-    if not axis.joined:
-        return c[0], c[-1]
-    k = np.argmax(np.diff(np.append(c, c[0] + axis.period)))
-    begin = c[(k + 1) % len(c)]
-    return begin, begin + (c[k] - begin) % axis.period
+def _span(axis, nodes):
+    """First and last coordinate of some nodes; on a ring after the longest run of others."""
+    nodes = np.unique(nodes)
+    first, last = 0, -1
+    if axis.joined:
+        last = np.argmax(np.diff(np.append(nodes, nodes[0] + len(axis.nodes))))
+        first = (last + 1) % len(nodes)
+    begin, end = axis.nodes[nodes[first]], axis.nodes[nodes[last]]
+    return begin, end + (axis.period if end < begin else 0.0)
 
 
 def read_plane(axes, losses, flood, floors):

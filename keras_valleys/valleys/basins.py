@@ -17,8 +17,8 @@ def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
     """The valleys of a surface, the lowest first.
 
     A floor is a sample, or a plateau of equal ones, that has no way down; a minimum at an end of
-    the surface counts, as the samples show it. Its basin are the samples from which steepest
-    descent over neighboring samples ends there, diagonal ones included, distances measured in the
+    the surface counts, as the samples show it. Its basin is all samples from which steepest descent
+    over neighboring samples ends there, diagonal ones included, distances measured in the
     coordinates. Samples that are not finite belong to no valley, and separate valleys. No valley
     narrower than the grid is found.
 
@@ -34,7 +34,8 @@ def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
             stay ends.
         objective: The surface's `keras_valleys.objectives.Objective`, or a function of points
             `(n, P)`; for a curve only. Floors and ridges are then located to 1e-6 between the
-            samples, or as well as the rounding of the losses allows, and measured there.
+            samples, or as well as the rounding of the losses allows, and measured there, with some
+            2000 points for each.
 
     Returns:
         `Valleys`, a sequence of `Valley`.
@@ -171,7 +172,8 @@ def _check(surface, persistence, objective):
             "`find_valleys` expects a `keras_valleys.surfaces.Surface`. "
             f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
         )
-    if persistence is not None and not persistence >= 0:
+    known = isinstance(persistence, numbers.Real) and persistence >= 0
+    if persistence is not None and not known:
         raise ValueError(
             "`find_valleys` expects `persistence` to be >= 0. "
             f"Received: persistence={persistence!r}. Use persistence=None for rounding noise only."

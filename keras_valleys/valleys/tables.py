@@ -83,12 +83,13 @@ class Valleys(Sequence):
         sample the nearest sample decides.
 
         Args:
-            coordinates: Array of shape `(..., K)`, or of any shape for K = 1. With a period they
-                may be anywhere.
+            coordinates: Array of shape `(..., K)`. For K = 1 the last dimension may be left out;
+                an array of one dimension is one of many coordinates. On a ring they may lie beyond
+                the ends.
 
         Returns:
-            Integers of shape `(...)`, one for a single point: index of the valley, and -1 outside
-            of the surface, where it is not finite, and with a period so far off that the place
+            Integers of shape `(...)`, an int for a single point: index of the valley, and -1
+            outside of the surface, where it is not finite, and on a ring so far off that the place
             within the period is lost in float32.
 
         Raises:
@@ -146,7 +147,7 @@ class Valleys(Sequence):
                 lowest = next(iter(v.ridges), ())
                 ends = ", ".join(map(coordinate_text, lowest, labels[: len(lowest)]))
             width = coordinate_text(v.width, labels[0] if len(set(labels)) == 1 else "")
-            numbers = [f"{v.loss:.5f}", f"{v.depth:.5f}", width]
+            numbers = [f"{v.loss:.6g}", f"{v.depth:.5g}", width]
             rows.append([str(v.index), *position, *numbers, ends])
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
