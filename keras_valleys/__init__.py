@@ -26,10 +26,11 @@ from keras_valleys import (
 
 __version__ = "0.1.0"
 
-_LAZY = ("callbacks", "events", "plots")
+_LAZY = ("callbacks", "comparisons", "events", "plots")
 
 __all__ = [
     "callbacks",
+    "comparisons",
     "constraints",
     "datasets",
     "descents",

@@ -1,5 +1,6 @@
 """Where TensorFlow, JAX and torch differ: compiling, mapping and differentiating."""
 
+import contextlib
 import functools
 import warnings
 
@@ -217,6 +218,21 @@ def num_replicas():
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+@contextlib.contextmanager
+def random_numbers_apart():
+    """Gives a function that seeds the random numbers that do not come from Keras' own seeds.
+
+    On torch Keras draws dropout from torch's global generator, which is given back as it was.
+    """
+    if keras.config.backend() != "torch":
+        yield lambda seed: None
+        return
+    import torch
+
+    with torch.random.fork_rng():
+        yield torch.manual_seed
 
 
 def backend_version():

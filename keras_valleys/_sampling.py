@@ -169,8 +169,9 @@ class Pace:
 class Progress:
     """A Keras progress bar, or lines in a log, where wanted and where the work is long enough."""
 
-    def __init__(self, verbose, pending, total, unit="point"):
-        self.done, self._unit = 0, unit
+    def __init__(self, verbose, pending, total, unit="point", where="in the checkpoint"):
+        self.done = 0
+        self._unit, self._where = unit, where
         self._verbose, self._pending, self._total = verbose, pending, total
         self._shown, self._tenths = False, 0
         # From here on the bar counts the time.
@@ -188,7 +189,7 @@ class Progress:
                 return
             self._shown = True
             earlier = self._total - self._pending
-            found = f", {earlier} of them found in the checkpoint" if earlier else ""
+            found = f", {earlier} of them found {self._where}" if earlier else ""
             _write(f"{self._total} {self._unit}s{found}{_rest(left)}\n")
         if self._bar is not None:
             self._bar.update(self.done)

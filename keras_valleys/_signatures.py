@@ -31,6 +31,11 @@ def _describe(model):
         parts.append(model.get_config())
     except NotImplementedError:  # a subclassed model need not have one
         parts.append([type(layer).__name__ for layer in model.layers])
+    return describe(parts)
+
+
+def describe(parts):
+    """Configurations and objects as text, whatever the names."""
     return json.dumps(_without_names(parts), default=_named, sort_keys=True)
 
 

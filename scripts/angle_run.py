@@ -1,4 +1,4 @@
-"""What `fit_angle.py` runs: the published experiment, its files and its report."""
+"""What `fit_angle.py` and `compare_optimizers.py` run: the published experiment and its files."""
 
 import importlib.metadata
 import json
@@ -23,13 +23,24 @@ def angle_model(options, root):
     """The compiled model: one straight line through the origin."""
     layer = kv.layers.AngleFit(float(np.deg2rad(options.phi)))
     model = keras.Sequential([keras.Input((1,)), layer])
-    optimizer = OPTIMIZERS.get(options.optimizer.lower())
-    if optimizer is None:
-        names = ", ".join(sorted(OPTIMIZERS))
-        raise ValueError(f"--optimizer must be one of {names}, not {options.optimizer!r}")
+    optimizer = optimizer_class(options.optimizer)
     loss = kv.losses.RootError(root)
     model.compile(optimizer(options.learning_rate), loss, metrics=[kv.metrics.StepLoss(loss)])
     return model
+
+
+def optimizer_class(name):
+    found = OPTIMIZERS.get(name.lower())
+    if found is None:
+        names = ", ".join(sorted(OPTIMIZERS))
+        raise ValueError(f"--optimizer must be one of {names}, not {name!r}")
+    return found
+
+
+def optimizers(names, learning_rate):
+    """A dictionary of the optimizers that a text such as "sgd,adam" names; "all" is all of them."""
+    chosen = OPTIMIZERS if names == "all" else names.lower().split(",")
+    return {name: optimizer_class(name)(learning_rate) for name in chosen}
 
 
 def surface_over_phi(model, x, y):

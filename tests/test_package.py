@@ -87,6 +87,21 @@ ALLOWED = {
     },
     "_optimizers": {"_backends", "_weights"},
     "_walks": {"_backends", "_sampling", "_weights"},
+    "comparisons": {
+        "_archives",
+        "_backends",
+        "_sampling",
+        "_signatures",
+        "_weights",
+        "callbacks",
+        "datasets",
+        "events",
+        "objectives",
+        "plots",
+        "surfaces",
+        "trajectories",
+        "valleys",
+    },
     "events": {"_event_values", "_records"},
     "_event_values": set(),
     "plots": {"trajectories", "surfaces", "valleys"},
@@ -112,6 +127,7 @@ MANY_ARGUMENTS = {
     ("surfaces", "evaluate"): 9,
     ("descents", "descend"): 7,
     ("_basin_maps", "basin_map"): 8,
+    ("comparing", "compare"): 14,
 }
 
 

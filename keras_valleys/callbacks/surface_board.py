@@ -15,7 +15,8 @@ from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
 NUM_FRAMES = 10  # of the animation at least: each takes milliseconds, and training waits
-TAKEN = {"loss", "index", "surface", "path", "report"}  # tags of the board that no axis can have
+# Tags of the board that no axis can have.
+TAKEN = {"loss", "final_loss", "index", "surface", "path", "report"}
 
 
 class SurfaceBoard(keras.callbacks.Callback):
@@ -45,6 +46,9 @@ class SurfaceBoard(keras.callbacks.Callback):
         surface: A `keras_valleys.surfaces.Surface` over all trainable weights. `None` writes
             scalars only.
         images: The largest number of pictures during fit, at least 0.
+        hparams: Dictionary of further hyperparameters to list, which take precedence.
+        objective: The model's `keras_valleys.objectives.Objective`, which measures the scalar
+            `valley/final_loss`, the loss of all rows of data after fit. `None` measures nothing.
 
     Raises:
         ValueError: At once for an impossible argument, at the start of fit for a surface over
@@ -64,7 +68,7 @@ class SurfaceBoard(keras.callbacks.Callback):
     1
     """
 
-    def __init__(self, log_dir, surface=None, images=10):
+    def __init__(self, log_dir, surface=None, images=10, *, hparams=None, objective=None):
         super().__init__()
         if not isinstance(images, numbers.Integral) or isinstance(images, bool) or images < 0:
             raise ValueError(
@@ -79,6 +83,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self.log_dir = local_path(log_dir)
         self.surface = surface
         self.images = images
+        self.hparams, self.objective = dict(hparams or {}), objective
         self._asked_log_dir = self.log_dir
         self._reader = StepReader(1, self._select, self._read)
         self._writer = self._frames = None
@@ -127,6 +132,9 @@ class SurfaceBoard(keras.callbacks.Callback):
         final = self._reader.final
         if final is not None:
             self._write_scalars(final)
+            if self.objective is not None:
+                loss = self.objective(self.objective.point())
+                self._writer.scalar("valley/final_loss", loss, final.step)
             if self._draws:
                 self._draw(final)
                 self._writer.image("valley/path", self._animation(), final.step)
@@ -232,7 +240,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         starts = {
             f"start_{tag}": float(f"{v:.7g}") for tag, v in zip(self._tags, row.vector, strict=True)
         }
-        return {**values, **starts}
+        return {**values, **starts, **self.hparams}
 
     def _report(self):
         rows = self._reader.rows[self._first_row :]

@@ -149,9 +149,9 @@ def add_legend(figure, theme, handles, *, loc=None, **options):
 
 
 def add_colorbar(mappable, axes, theme, *, label, cax=None, shrink=1.0):
-    """A color bar beside the axes, or on axes of its own."""
+    """A color bar beside one or several axes, or on axes of its own."""
     place = dict(ax=axes, pad=0.02, aspect=30, shrink=shrink) if cax is None else dict(cax=cax)
-    bar = axes.figure.colorbar(mappable, ticks=MaxNLocator(6, integer=True), **place)
+    bar = np.ravel(axes)[0].figure.colorbar(mappable, ticks=MaxNLocator(6, integer=True), **place)
     bar.set_label(label, color=theme.ink, fontsize=11, parse_math=False)
     bar.ax.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=9)
     bar.ax.grid(False)
