@@ -101,6 +101,8 @@ def swap():
             runs = [r for r in found.tuning if (r.optimizer, r.learning_rate) == (name, rate)]
             total = sum(run.success for run in runs), sum(run.derailments for run in runs)
             print(f"{name} {rate}: {total[0]} of {len(runs)}, derailed {total[1]} times")
+            if rate == rates[0]:
+                print([(run.start, run.valley, run.derailments) for run in runs])
     at_same = [run.trajectory for run in found.tuning if run.learning_rate == 0.05]
     save("paths", kv.plots.path_panels(valleys.surface, at_same))
     save("success", kv.plots.success(found))
@@ -169,7 +171,18 @@ def digits():
     print("lowest on the plane", surface.losses.min(), kv.valleys.find_valleys(surface))
     at = int(np.argmax(np.abs(shown.losses - shown.plane_losses)))
     print("worst step", at, shown.losses[at], shown.plane_losses[at])
-    print("sharpness", kv.gradients.sharpness(objective, num_eigenvalues=2).eigenvalues)
+    sharpness = kv.gradients.sharpness(objective, num_eigenvalues=2)
+    inside = np.linalg.norm(sharpness.eigenvectors @ plane.vectors.T, axis=1)
+    print("sharpness", sharpness.eigenvalues, "of its directions in the plane", inside)
+    chance = kv.surfaces.Surface(
+        surface.losses, axes, kv.directions.random(objective, normalization=None), surface.origin
+    )
+    by_chance = kv.trajectories.on_surface(path, chance)
+    print("explained by a random plane", by_chance.explained_variance)
+    unseen = kv.objectives.Objective(model, test_x, test_y)
+    lowest = np.array([axis[i] for axis, i in zip(axes, low, strict=True)])
+    places = np.stack([objective.point(), surface.origin + lowest @ plane.vectors])
+    print("test loss at the end and at the lowest point", unseen(places))
     save("digits_contour", kv.plots.contour(surface, path))
     save("digits_surface", kv.plots.surface_3d(surface, path, scale="log"))
     save("digits_honesty", kv.plots.honesty(shown))
