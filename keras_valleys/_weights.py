@@ -38,3 +38,13 @@ def flattener(variables):
         return np.concatenate(parts) if len(parts) > 1 else parts[0].copy()
 
     return read
+
+
+def variables_of(model):
+    """All variables of a model, and the states of stateful layers, which Keras leaves out."""
+    found = {id(variable): variable for variable in model.variables}
+    for layer in model._flatten_layers():  # also those within wrappers
+        if getattr(layer, "stateful", False):
+            states = keras.tree.flatten(getattr(layer, "states", None))
+            found |= {id(state): state for state in states if isinstance(state, keras.Variable)}
+    return list(found.values())

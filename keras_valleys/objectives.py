@@ -12,7 +12,7 @@ from keras_valleys._batches import Batches, average, count_values, rows_of
 from keras_valleys._model_loss import check_model, loss_name_of, model_loss
 from keras_valleys._selection import select
 from keras_valleys._signatures import signature
-from keras_valleys._weights import flatten, to_numpy
+from keras_valleys._weights import flatten, to_numpy, variables_of
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
 
@@ -112,7 +112,7 @@ class Objective:
         own = {id(variable) for variable in self.variables}
         rest = [variable for variable in self._trainable if id(variable) not in own]
         self._loss_of(point, rest, [v.value for v in rest], _as_tensors(first))
-        self._held = [variable for variable in model.variables if id(variable) not in own]
+        self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
         self._functions = {}
         self.num_values = count_values(first[0], self.shapes)

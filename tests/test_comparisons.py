@@ -174,7 +174,8 @@ def test_every_kind_of_model(case):
     found = compare(lambda: model, ["sgd", "adam"], x, y, 3, batch_size=23)
     assert [run.status for run in found.runs] == ["finished"] * 2
     expected = kv.objectives.Objective(model, x, y)(found.runs[0].trajectory.weights[0])
-    assert found.runs[0].trajectory.losses[0] == pytest.approx(float(expected), rel=1e-5)
+    for run in found.runs:  # none begins with what another has left behind
+        assert run.trajectory.losses[0] == pytest.approx(float(expected), rel=1e-5)
     assert len(np.unique(found.runs[0].trajectory.weights, axis=0)) == 4
     assert model.optimizer is optimizer  # the model is given back as it was
     for variable, value in zip(model.variables, before, strict=False):

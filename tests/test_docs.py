@@ -104,5 +104,7 @@ def test_every_picture_is_small_is_shown_and_can_be_read():
 def test_the_pictures_are_made_by_one_script():
     script = (ROOT / "docs" / "make_pictures.py").read_text()
     for path in IMAGES:
+        if path.stem == "tab":  # a photograph of TensorBoard in a browser
+            continue
         stem = path.stem.removesuffix("_dark")
         assert re.search(rf'save\(f?"{stem}["{{]', script), path.name

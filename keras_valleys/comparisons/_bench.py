@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_valleys._backends import random_numbers_apart
 from keras_valleys._signatures import describe
-from keras_valleys._weights import to_numpy
+from keras_valleys._weights import to_numpy, variables_of
 from keras_valleys.datasets import repeat
 from keras_valleys.objectives import Objective
 
@@ -50,9 +50,11 @@ class Bench:
         self.batches = Batches(x, y, steps, batch_size)
         self._every = every
         self._given = model.optimizer
-        self._initial = [(v, np.array(to_numpy(v))) for v in model.variables]
+        self._initial = [(v, np.array(to_numpy(v))) for v in variables_of(model)]
         self._seeds = [v for v in model.variables if v.path.endswith("seed_generator_state")]
-        self._others = list(model.non_trainable_weights)
+        trainable = {id(variable) for variable in model.trainable_variables}
+        seeds = {id(variable) for variable in self._seeds}
+        self._others = [v for v in variables_of(model) if id(v) not in trainable | seeds]
         self._key = None  # of the optimizer that the model is compiled with
 
     @property
