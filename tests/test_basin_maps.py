@@ -298,6 +298,6 @@ def test_the_script_maps_by_start_and_by_learning_rate(tmp_path):
 def test_the_script_refuses_in_one_line(tmp_path, arguments):
     done = run(tmp_path / "logs", *arguments)
     assert done.returncode == 2
-    error = [line for line in done.stderr.splitlines() if "error:" in line]
+    error = [line for line in done.stderr.splitlines() if "map_basins.py: error:" in line]
     assert len(error) == 1 and error[0].startswith("map_basins.py: error:")
     assert not (tmp_path / "logs").exists()
