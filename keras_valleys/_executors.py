@@ -5,6 +5,7 @@ import functools
 import os
 import pickle
 import queue
+import threading
 import traceback
 import warnings
 
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 
 MOST = 64  # chunks, where memory allows: each one carries the model and the data
+LOADING = threading.Lock()  # warnings are filtered for all threads; and one of them is enough
 
 
 def check_executor(executor):
@@ -45,7 +47,8 @@ def num_chunks(executor):
 def compute(blob, rows):
     """Losses of rows, in a worker; an error of the computation itself is handed back."""
     try:
-        backend, objective, directions, origin = _load(blob)
+        with LOADING:
+            backend, objective, directions, origin = _load(blob)
         return np.asarray(objective.along(rows, directions, origin)), None
     except Exception as error:
         error.add_note(f"In a worker of `executor`:\n{traceback.format_exc()}")
