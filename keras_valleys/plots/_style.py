@@ -132,7 +132,6 @@ def style_axes(axes, theme, *, xlabel="", ylabel="", size=11):
 
 def add_legend(figure, theme, handles, *, loc=None, **options):
     """A legend without a frame that reads on the theme's background; long names go on top."""
-    handles = list(handles)
     names = [str(handle.get_label()) for handle in handles]
     if loc is None:
         long = max(map(len, names), default=0) > 20
@@ -140,11 +139,7 @@ def add_legend(figure, theme, handles, *, loc=None, **options):
     options = {"frameon": False, "labelcolor": theme.ink, "fontsize": 10, "loc": loc, **options}
     if "upper center" in loc:  # as many side by side as the width takes
         room = int(13 * figure.get_figwidth())
-        columns = max(1, min(4, room // (max(map(len, names), default=0) + 7)))
-        # Matplotlib fills one column after the other; a legend is read row by row.
-        order = [k for first in range(columns) for k in range(first, len(names), columns)]
-        handles, names = ([items[k] for k in order] for items in (handles, names))
-        options["ncols"] = columns
+        options["ncols"] = max(1, min(4, room // (max(map(len, names), default=0) + 7)))
     # Named afterwards: matplotlib leaves out names that begin with "_".
     legend = figure.legend(handles, [" "] * len(names), **options)
     for text, name in zip(legend.get_texts(), names, strict=True):
