@@ -17,7 +17,7 @@ import numpy as np
 import keras_valleys as kv
 
 NUM_STARTS, STEPS, BY_HAND, REPEATS = 1000, 100, 20, 3
-NUMBERS = (1000, 2000, 4000, 8000)  # of starts, for the exponent
+NUMBERS = (4000, 8000, 16000, 32000)  # of starts, for the exponent
 BACKEND = keras.config.backend()
 LIMIT = 200
 
