@@ -119,12 +119,12 @@ def products(x, weights, num_points):
 
 def exponents():
     """How the time grows with points and with rows: the slope in a log-log picture."""
-    model, x, y = mlp(32000)
+    model, x, y = mlp(16000)
     objective = kv.objectives.Objective(model, x[:2000], y[:2000])
     numbers = [(15, 16), (30, 32), (60, 64)]
     functions = {n[0] * n[1]: lambda n=n: surface_of(objective, n) for n in numbers}
     by_points = _slope(functions)
-    rows = [4000, 8000, 16000, 32000]
+    rows = [2000, 4000, 8000, 16000]
     objectives = {n: kv.objectives.Objective(model, x[:n], y[:n]) for n in rows}
     by_rows = _slope({n: lambda o=o: surface_of(o, (9, 10)) for n, o in objectives.items()})
     return {"points": by_points, "rows": by_rows}
