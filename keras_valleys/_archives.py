@@ -12,17 +12,23 @@ import numpy as np
 
 def write_archive(path, kind, **fields):
     """Write `fields` (arrays, strings, tuples of strings) to `path`, or leave `path` as it was."""
-    path = os.fspath(path)
     objects = [name for name, value in fields.items() if np.asarray(value).dtype.hasobject]
     if objects:
         raise ValueError(
             f"`{_class_of(kind)}.save` expects numbers and text. "
             f"Received: other objects in {objects}. Convert them, or use an empty text for None."
         )
+    fields["kind"] = np.array(f"keras_valleys.{kind}.1")
+    write_whole(path, lambda file: np.savez_compressed(file, **fields))
+
+
+def write_whole(path, write):
+    """Let `write(file)` write a binary file that then takes the place of `path`, or nothing."""
+    path = os.fspath(path)
     beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         with open(beside, "xb") as file:
-            np.savez_compressed(file, kind=np.array(f"keras_valleys.{kind}.1"), **fields)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -3,11 +3,10 @@
 import base64
 import html
 import json
-import os
-import uuid
 
 import numpy as np
 
+from keras_valleys._archives import write_whole
 from keras_valleys._views import path_rows, surface_info, valleys_of
 from keras_valleys.plots import optimizer_color
 from keras_valleys.surfaces import Surface
@@ -107,7 +106,7 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
         plotly=plotly.read_text("utf-8").replace("</script", "<\\/script"),
         script=assets.one_script("page.js"),
     )
-    _replace(path, page.encode())
+    write_whole(path, lambda file: file.write(page.encode()))
 
 
 def _checked(surface, trajectories):
@@ -154,17 +153,3 @@ def _path(trajectory, surface, found):
     distances = np.full(len(trajectory), np.nan) if inside else beside.distances
     losses = trajectory.losses
     return path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
-
-
-def _replace(path, content):
-    path = os.fspath(path)
-    beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        with open(beside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        if os.path.exists(beside):
-            os.remove(beside)

@@ -82,10 +82,10 @@ def save_pictures(folder, data, model, surface, path):
         (folder / f"{name}.png").write_bytes(kv.plots.encode(figure))
 
 
-def save_page(folder, surface, path):
+def save_page(folder, surface, paths):
     """The same to play with, where plotly is installed; what there is to say of it."""
     try:
-        kv.pages.write_html(folder / "index.html", surface, path, title=folder.name)
+        kv.pages.write_html(folder / "index.html", surface, paths, title=folder.name)
     except ImportError:
         return "A page to play with needs plotly: pip install plotly"
     return f"Open in a browser: {folder / 'index.html'}"

@@ -12,6 +12,7 @@ import sys
 
 import keras
 import numpy as np
+from angle_run import save_page
 
 import keras_valleys as kv
 
@@ -145,16 +146,7 @@ def draw(run):
         run.writer.image(f"valley/{name.split('_', 1)[1]}", picture, 0)
     run.writer.text("valley/report", "\n\n".join(lines))
     run.writer.close()
-    return [*lines, f"Files and pictures: {folder}", write_page(folder, surface, run.paths)]
-
-
-def write_page(folder, surface, paths):
-    """The same to play with, where plotly is installed; what there is to say of it."""
-    try:
-        kv.pages.write_html(folder / "index.html", surface, paths, title=folder.name)
-    except ImportError:
-        return "A page to play with needs plotly: pip install plotly"
-    return f"Open in a browser: {folder / 'index.html'}"
+    return [*lines, f"Files and pictures: {folder}", save_page(folder, surface, run.paths)]
 
 
 def pictures(surface, run):

@@ -109,7 +109,7 @@ ALLOWED = {
     "events": {"_event_values", "_records"},
     "_event_values": set(),
     "_views": {"valleys"},
-    "pages": {"_views", "plots", "surfaces", "trajectories"},
+    "pages": {"_archives", "_views", "plots", "surfaces", "trajectories"},
     "plots": {"trajectories", "surfaces", "valleys"},
     "callbacks": {
         "_planes",
