@@ -11,10 +11,14 @@ def unfit(expected, received, remedy):
     return ValueError(f"`EventWriter` expects {expected}. Received: {received}. {remedy}")
 
 
-def check(tag, step):
-    """Refuse a tag or step that TensorBoard cannot show."""
+def check_tag(tag):
+    """Refuse a tag that TensorBoard cannot show."""
     if not isinstance(tag, str) or not tag:
         raise unfit("a string as `tag`", f"tag={tag!r}", "Name it, such as 'valley/loss'.")
+
+
+def check_step(step):
+    """Refuse a step that TensorBoard cannot show."""
     if not isinstance(step, int | np.integer) or not 0 <= step < 2**63:
         raise unfit("an integer >= 0 as `step`", f"step={step!r}", "Count steps from 0.")
 

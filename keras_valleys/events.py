@@ -1,9 +1,7 @@
 """TensorBoard event files, written without TensorFlow."""
 
 import contextlib
-import math
 import os
-import struct
 import threading
 import time
 import warnings
@@ -12,10 +10,10 @@ import weakref
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
-from keras_valleys._event_values import as_number, check, image_strings, unfit
+from keras_valleys._event_values import as_number, check_step, check_tag, image_strings, unfit
 from keras_valleys._records import claim, frame, local_path
 
-SUMMARY = bytes([event_pb2.Event.SUMMARY_FIELD_NUMBER << 3 | 2])  # the key of the field
+SECONDS = 0.1  # between two looks at the file, each of which takes as long as writing an event
 
 
 class EventWriter:
@@ -56,8 +54,9 @@ class EventWriter:
         self.log_dir, self.path = local_path(log_dir), None
         self._file, self._lock, self._warned = None, threading.RLock(), False
         self._tags = {}  # tag: (plugin, last step)
-        self._points = {}  # tag: its serialized summary up to the number
+        self._curves = {}  # tags: an event with a point of each, and where their numbers go
         self._record, self._sent = b"", 0  # the last record, and how much of it is in the file
+        self._due = 0.0  # when to look whether the file is still there
         try:
             self.log_dir, self._file = claim(self.log_dir)
         except OSError as error:
@@ -76,7 +75,7 @@ class EventWriter:
             value: Number or rank-0 tensor; stored as float32, NaN and infinity too.
             step: Integer, not less than before.
         """
-        check(tag, step)
+        check_tag(tag)  # also one that no dictionary takes
         self.scalars({tag: value}, step)
 
     def scalars(self, values, step):
@@ -89,15 +88,13 @@ class EventWriter:
         if not isinstance(values, dict) or not values:
             expected = "a dictionary of tags to numbers as `values`"
             raise unfit(expected, repr(values), "Name each number, such as {'valley/loss': 0.5}.")
-        numbers = {
-            tag: value if type(value) is float else as_number(value)
-            for tag, value in values.items()
-        }
-        for tag in numbers:
-            check(tag, step)
+        numbers = [as_number(value) for value in values.values()]
+        check_step(step)
         with self._lock:
-            points = [self._point(tag, number) for tag, number in numbers.items()]
-            self._write(numbers, b"".join(points), step, "scalars")
+            event, places = self._event_of(tuple(values))
+            for place, number in zip(places, numbers, strict=True):
+                place[0] = number
+            self._write(values, event, step, "scalars")
 
     def image(self, tag, image, step, description=""):
         """Write an image. TensorBoard keeps 10 of a tag, at random if there are more.
@@ -171,6 +168,7 @@ class EventWriter:
                 return
             try:
                 self._send()
+                self._look()
                 self._file.close()
             except OSError as error:
                 with contextlib.suppress(OSError, ValueError), self._file:
@@ -184,44 +182,49 @@ class EventWriter:
         self.close()
 
     def _put(self, tag, tensor, step, metadata):
-        check(tag, step)
+        check_tag(tag)
+        check_step(step)
         with self._lock:
-            plugin = metadata.plugin_data.plugin_name
             first = None if tag in self._tags else metadata
-            self._write((tag,), _summary(tag, tensor, first), step, plugin)
+            value = summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=first)
+            event = event_pb2.Event(summary={"value": [value]})
+            self._write((tag,), event, step, metadata.plugin_data.plugin_name)
 
-    def _point(self, tag, number):
-        """A serialized summary of one number, whose last four bytes are the number."""
-        if tag not in self._tags:  # the first event of a tag has metadata
-            tensor = _tensor(types_pb2.DT_FLOAT, float_val=[number])
-            metadata = _metadata("scalars", summary_pb2.DATA_CLASS_SCALAR)
-            return _summary(tag, tensor, metadata)
-        if tag not in self._points:
-            tensor = _tensor(types_pb2.DT_FLOAT, float_val=[number])
-            self._points[tag] = _summary(tag, tensor)[:-4]
-        return self._points[tag] + _as_float32(number)
+    def _event_of(self, tags):
+        """An event with a point of each tag, kept for the next, and the places of the numbers."""
+        if tags in self._curves:
+            return self._curves[tags]
+        event, metadata = event_pb2.Event(), _metadata("scalars", summary_pb2.DATA_CLASS_SCALAR)
+        for tag in tags:
+            check_tag(tag)
+            tensor = _tensor(types_pb2.DT_FLOAT, float_val=[0])
+            first = None if tag in self._tags else metadata
+            event.summary.value.add(tag=tag, tensor=tensor, metadata=first)
+        curves = event, [value.tensor.float_val for value in event.summary.value]
+        if self._tags.keys() >= set(tags):
+            self._curves[tags] = curves
+        return curves
 
-    def _write(self, tags, summary, step, plugin):
-        """Write an event with a serialized summary of these tags."""
+    def _write(self, tags, event, step, plugin):
+        """Write an event with values of these tags."""
         if self._file is None:
             return
-        for tag in tags:
-            self._check_order(tag, step, plugin)
-        # The bytes of an event with this summary, in half the time that it takes to make one.
-        head = event_pb2.Event(wall_time=time.time(), step=step).SerializeToString()
-        if self._append(b"".join((head, SUMMARY, _varint(len(summary)), summary))):
+        self._check_order(tags, step, plugin)
+        event.wall_time, event.step = time.time(), step
+        if self._append(event.SerializeToString()):
             self._tags.update(dict.fromkeys(tags, (plugin, step)))
 
-    def _check_order(self, tag, step, plugin):
-        if self._file.closed:
-            raise unfit("to be open", f"tag={tag!r} after `close`", "Make a new writer.")
-        first_plugin, last_step = self._tags.get(tag, (plugin, 0))
-        if plugin != first_plugin:
-            received = f"{plugin} after {first_plugin}, tag={tag!r}"
-            raise unfit("one kind of data per tag", received, "Use another tag.")
-        if step < last_step:
-            received = f"step={step} after step={last_step}, tag={tag!r}"
-            raise unfit("steps that do not fall", received, "Count on, or use a new writer.")
+    def _check_order(self, tags, step, plugin):
+        for tag in tags:
+            first_plugin, last_step = self._tags.get(tag, (plugin, 0))
+            if self._file.closed:
+                raise unfit("to be open", f"tag={tag!r} after `close`", "Make a new writer.")
+            if plugin != first_plugin:
+                received = f"{plugin} after {first_plugin}, tag={tag!r}"
+                raise unfit("one kind of data per tag", received, "Use another tag.")
+            if step < last_step:
+                received = f"step={step} after step={last_step}, tag={tag!r}"
+                raise unfit("steps that do not fall", received, "Count on, or use a new writer.")
 
     def _append(self, event):
         """Write a serialized event; tell whether it is in the file, or will be in a while."""
@@ -230,12 +233,17 @@ class EventWriter:
             self._send()
             self._record, self._sent = record, 0
             self._send()
-            # A deleted file takes every byte, and nobody will ever read it.
-            if os.fstat(self._file.fileno()).st_nlink == 0 and not os.path.exists(self.path):
-                raise FileNotFoundError("the file was deleted")
+            if time.monotonic() >= self._due:
+                self._look()
         except OSError as error:
             self._warn("write", self.path, error)
         return self._record is record
+
+    def _look(self):
+        """A deleted file takes every byte, and nobody will ever read it."""
+        self._due = time.monotonic() + SECONDS
+        if os.fstat(self._file.fileno()).st_nlink == 0 and not os.path.exists(self.path):
+            raise FileNotFoundError("the file was deleted")
 
     def _send(self):
         # A torn record is completed later, not cut off: a running TensorBoard has read its first
@@ -253,28 +261,6 @@ class EventWriter:
                 RuntimeWarning,
                 stacklevel=3,
             )
-
-
-def _summary(tag, tensor, metadata=None):
-    """A serialized summary; several, one after the other, are a summary as well."""
-    value = summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=metadata)
-    return summary_pb2.Summary(value=[value]).SerializeToString()
-
-
-def _varint(number):
-    """A whole number as protocol buffers write it."""
-    parts = bytearray()
-    while number > 127:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*parts, number])
-
-
-def _as_float32(number):
-    try:
-        return struct.pack("<f", number)
-    except OverflowError:  # what protocol buffers make of it
-        return struct.pack("<f", math.copysign(math.inf, number))
 
 
 def _tensor(dtype, *shape, **values):

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -482,6 +483,16 @@ def test_a_deleted_file_costs_one_warning(writer):
     with pytest.warns(RuntimeWarning, match="the file was deleted") as caught:
         for step in range(2, 5):
             writer.scalar("loss", 0.5, step)
+            time.sleep(0.11)
+    assert len(caught) == 1
+
+
+def test_a_file_deleted_at_the_end_is_missed_when_closing(writer):
+    writer.scalar("loss", 0.5, 1)
+    shutil.rmtree(writer.log_dir)
+    with pytest.warns(RuntimeWarning, match="the file was deleted") as caught:
+        writer.scalar("loss", 0.5, 2)
+        writer.close()
     assert len(caught) == 1
 
 
