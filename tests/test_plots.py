@@ -8,6 +8,7 @@ import pytest
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from keras_valleys import plots
@@ -606,6 +607,24 @@ def test_frame_equals_the_full_redraw(num_axes, theme):
     assert np.all(np.abs(fast - empty).max(axis=-1)[strong] > 64)
 
 
+@pytest.mark.parametrize("size", [(640, 480), (333, 201)])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_caption_looks_like_a_title_of_matplotlib(theme, size):
+    frames = plots.SurfaceFrames(rosette_surface(), theme=theme, size=size, num_steps=900)
+    empty = frames._pixels[..., :3].astype(int)
+    frames.png(np.zeros((0, 1)), [], step=123)
+    frames._caption.set_animated(False)
+    ours = np.abs(draw(frames.figure) - empty)
+    frames._caption.remove()
+    (title,) = [t for t in frames.figure.findobj(Text) if t.get_text() == "step 0"]
+    title.set(text="step 123 of 900", alpha=1)
+    theirs = np.abs(draw(frames.figure) - empty)
+    for axis in (0, 1):  # where the text begins and ends
+        ends = [np.flatnonzero(ink.max(axis=(1 - axis, 2)) > 64)[[0, -1]] for ink in (ours, theirs)]
+        np.testing.assert_allclose(*ends, atol=1)
+    assert abs(ours.sum() / theirs.sum() - 1) < 0.1
+
+
 @pytest.mark.parametrize("size", [(640, 480), (333, 201), (801, 600)])
 def test_frame_has_the_size_asked_for(size):
     frames = plots.SurfaceFrames(line_surface(), size=size)
@@ -615,10 +634,10 @@ def test_frame_has_the_size_asked_for(size):
 def test_frame_says_step_and_loss_and_draws_the_present_position():
     frames = plots.SurfaceFrames(rosette_surface(), num_steps=50)
     frames.png([[0.1], [0.2]], [0.5, 0.625], step=7)
-    assert frames._text.get_text() == "step 7 of 50, loss 0.625"
+    assert frames._caption.text == "step 7 of 50, loss 0.625"
     np.testing.assert_allclose(np.ravel(frames._head.get_data()), [np.degrees(0.2), 0.625])
     frames.png([[0.1], [0.2 + np.pi]], [0.5, np.nan], step=8)
-    assert frames._text.get_text() == "step 8 of 50"
+    assert frames._caption.text == "step 8 of 50"
     np.testing.assert_allclose(frames._head.get_xdata(), [np.degrees(0.2)])
     plots.SurfaceFrames(rosette_surface()).png(np.zeros((0, 1)), [], step=0)
 
@@ -646,14 +665,14 @@ def test_animation_shows_the_whole_path_and_rests_at_its_end():
 def test_pictures_become_an_animation():
     frames = plots.SurfaceFrames(rosette_surface(), size=(320, 240))
     ends = [3, 1, 7]
-    pictures = [frames.png(PHI.weights[:n], PHI.losses[:n], n) for n in ends]
-    movie = Image.open(io.BytesIO(plots.animate(iter(pictures))))
+    images = [frames.image(PHI.weights[:n], PHI.losses[:n], n) for n in ends]
+    movie = Image.open(io.BytesIO(plots.animate(iter(images))))
     assert (movie.format, movie.size, movie.n_frames) == ("GIF", (320, 240), 3)
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         movie.seek(number)
-        assert np.array_equal(np.asarray(movie.convert("RGB")), decode(picture))
+        assert np.array_equal(np.asarray(movie.convert("RGB")), np.asarray(image.convert("RGB")))
         assert movie.info["duration"] == (2000 if number == 2 else 120)
-    with pytest.raises(ValueError, match="`animate` expects at least one picture. Received: none."):
+    with pytest.raises(ValueError, match="`animate` expects at least one image. Received: none."):
         plots.animate([])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from keras_valleys.plots._captions import Caption
 from keras_valleys.plots._contours import draw_contour, is_isometric
 from keras_valleys.plots._curves import draw_curve
 from keras_valleys.plots._paths import diverged_note, limits, place, thin
@@ -55,10 +56,12 @@ class SurfaceFrames:
         self.figure = new_figure(look, [(pixels + 0.1) / 100 for pixels in self.size])
         self._axes = self.figure.add_subplot()
         self._draw_surface(look)
-        self._line, self._head, self._text = self._artists = self._path_artists(look)
+        title = self._axes.set_title("step 0", loc="left", fontsize=11, color=look.ink)
+        title.set_alpha(0)  # keeps the place of the caption
         canvas = self.figure.canvas
         canvas.draw()  # the layout needs a first drawing
         self.figure.set_layout_engine("none")
+        self._line, self._head, self._caption = self._artists = self._path_artists(look, title)
         self._background = canvas.copy_from_bbox(self.figure.bbox)
         self._pixels = np.array(canvas.buffer_rgba())
         self._indices, self._own_colors = _quantize(self._pixels)
@@ -77,8 +80,8 @@ class SurfaceFrames:
         self._palette = Image.new("P", (1, 1))
         self._palette.putpalette(self._colors)
 
-    def png(self, coordinates, losses, step):
-        """The path so far, as a PNG of the frame's size.
+    def image(self, coordinates, losses, step):
+        """The path so far, as a palette image of the frame's size.
 
         Args:
             coordinates: Array of shape `(n, K)`, as `keras_valleys.trajectories.project` returns;
@@ -88,17 +91,30 @@ class SurfaceFrames:
             step: Number of updates made.
 
         Returns:
-            The bytes of the picture.
+            A `PIL.Image.Image`.
 
         Raises:
             ValueError: The shapes do not belong together.
         """
-        buffer = io.BytesIO()
-        # Runs of one color are what a palette picture has: smaller and twice as fast as a search.
-        self._frame(coordinates, losses, step).save(
-            buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE
-        )
-        return buffer.getvalue()
+        self._set_path(coordinates, losses, step)
+        canvas = self.figure.canvas
+        canvas.restore_region(self._background)
+        for artist in self._artists:
+            self.figure.draw_artist(artist)
+        # Only the pixels that the path changes are looked up in the palette.
+        pixels = np.asarray(canvas.buffer_rgba()).view("uint32")
+        changed = np.flatnonzero(pixels != self._pixels.view("uint32"))
+        colors = Image.frombytes("RGB", (changed.size, 1), pixels.take(changed), "raw", "RGBX")
+        colors = colors.quantize(palette=self._palette, dither=Image.Dither.NONE)
+        indices = self._indices.copy()
+        indices.reshape(-1)[changed] = np.asarray(colors).reshape(-1)
+        image = Image.fromarray(indices)
+        image.putpalette(self._colors)
+        return image
+
+    def png(self, coordinates, losses, step):
+        """What `image` returns, as the bytes of a PNG."""
+        return encode(self.image(coordinates, losses, step))
 
     def animation(self, coordinates, losses, steps, num_frames=30):
         """The whole path as it grows, as an animated GIF that loops.
@@ -124,7 +140,7 @@ class SurfaceFrames:
                 f"{np.shape(steps)}, num_frames={num_frames}. Record a step first."
             )
         lengths = np.unique(np.linspace(1, len(losses), num_frames).round().astype(int))
-        return _as_gif([self._frame(coordinates[:n], losses[:n], steps[n - 1]) for n in lengths])
+        return animate([self.image(coordinates[:n], losses[:n], steps[n - 1]) for n in lengths])
 
     def _draw_surface(self, look):
         if self._surface.losses.ndim == 1:
@@ -137,18 +153,17 @@ class SurfaceFrames:
         if self.size[0] >= 480:  # else it would run into the step
             add_note(self._axes, look, list(filter(None, notes))[:1])
 
-    def _path_artists(self, look):
+    def _path_artists(self, look, title):
         line = Line2D([], [], linewidth=1.2, marker="o", markersize=4)
         line.set(markeredgewidth=0, solid_joinstyle="bevel")  # looks the same and takes less time
         head = Line2D([], [], linestyle="", marker="o", markersize=10)
         head.set_markeredgecolor(look.head)
         head.set_markeredgewidth(1.5)
-        for order, artist in enumerate((line, head)):
+        artists = line, head, Caption(title)
+        for order, artist in enumerate(artists):
             artist.set(animated=True, zorder=10 + order)
-            self._axes.add_line(artist)
-        text = self._axes.set_title("step 0", loc="left", fontsize=11, color=look.ink)
-        text.set(animated=True, zorder=12)
-        return line, head, text
+            self._axes.add_artist(artist)
+        return artists
 
     def _checked(self, coordinates, losses):
         coordinates, losses = np.asarray(coordinates, "float64"), np.asarray(losses, "float64")
@@ -173,81 +188,50 @@ class SurfaceFrames:
         loss = "".join(f", loss {value:.4g}" for value in losses[-1:] if not np.isnan(value))
         if len(coordinates) and not np.all(np.isfinite(coordinates[-1])):
             loss = ", diverged"
-        self._text.set_text(f"step {step}{self._of_steps}{loss}")
-
-    def _draw_text(self, renderer):
-        """Draw the text where its first layout put it: another layout takes as long as drawing."""
-        x, y = self._text.get_transform().transform(self._text.get_position())
-        context = renderer.new_gc()
-        context.set_foreground(self._text.get_color())
-        text, font = self._text.get_text(), self._text.get_fontproperties()
-        renderer.draw_text(context, x, self.size[1] - y, text, font, 0, mtext=self._text)
-        context.restore()
-
-    def _frame(self, coordinates, losses, step):
-        """The frame as a palette image: only the pixels that the path changes are looked up."""
-        self._set_path(coordinates, losses, step)
-        canvas = self.figure.canvas
-        canvas.restore_region(self._background)
-        self.figure.draw_artist(self._line)
-        self.figure.draw_artist(self._head)
-        self._draw_text(canvas.get_renderer())
-        pixels = np.asarray(canvas.buffer_rgba()).view("uint32")
-        changed = np.flatnonzero(pixels != self._pixels.view("uint32"))
-        colors = Image.frombytes("RGB", (changed.size, 1), pixels.take(changed), "raw", "RGBX")
-        colors = colors.quantize(palette=self._palette, dither=Image.Dither.NONE)
-        indices = self._indices.copy()
-        indices.reshape(-1)[changed] = np.asarray(colors).reshape(-1)
-        image = Image.fromarray(indices)
-        image.putpalette(self._colors)
-        return image
+        self._caption.text = f"step {step}{self._of_steps}{loss}"
 
 
-def animate(pictures):
-    """Pictures of one size as an animation that loops.
+def animate(images):
+    """Images of one size as an animation that loops.
 
     Args:
-        pictures: List of at least one encoded picture, such as `SurfaceFrames.png` returns; the
+        images: List of at least one `PIL.Image.Image`, such as `SurfaceFrames.image` returns; the
             last stays for 2 s.
 
     Returns:
         The bytes of an animated GIF.
 
     Raises:
-        ValueError: There are no pictures.
+        ValueError: There are no images.
 
     Example:
 
     >>> x = np.linspace(-2, 3, 501)
     >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
     >>> frames = keras_valleys.plots.SurfaceFrames(wave, size=(320, 240))
-    >>> pictures = [frames.png([[0.1 * n]], [np.nan], step=n) for n in range(3)]
-    >>> keras_valleys.plots.animate(pictures)[:3]
+    >>> images = [frames.image([[0.1 * n]], [np.nan], step=n) for n in range(3)]
+    >>> keras_valleys.plots.animate(images)[:3]
     b'GIF'
     """
-    pictures = list(pictures)
-    if not pictures:
-        raise ValueError("`animate` expects at least one picture. Received: none. Draw one first.")
-    return _as_gif([Image.open(io.BytesIO(picture)) for picture in pictures])
-
-
-def _as_gif(images):
+    images = list(images)
+    if not images:
+        raise ValueError("`animate` expects at least one image. Received: none. Draw one first.")
     buffer = io.BytesIO()
     images[0].save(
         buffer, "GIF", save_all=True, append_images=images[1:], loop=0,
-        duration=[DELAY] * (len(images) - 1) + [HOLD],
+        duration=[DELAY] * (len(images) - 1) + [HOLD], optimize=False,  # takes half the time
     )  # fmt: skip
     return buffer.getvalue()
 
 
-def encode(figure):
-    """A figure as a PNG of its own size, for an event file.
+def encode(picture):
+    """A figure, or an image, as a PNG of its own size, such as event files hold.
 
     Args:
-        figure: A matplotlib `Figure`, such as every function here returns.
+        picture: A matplotlib `Figure`, such as the functions here return, or a `PIL.Image.Image`.
 
     Returns:
-        The bytes of the picture.
+        The bytes of the PNG.
 
     Example:
 
@@ -257,7 +241,12 @@ def encode(figure):
     b'PNG'
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor())
+    if isinstance(picture, Image.Image):
+        # Runs of one color are what a palette image has: smaller and twice as fast as a search.
+        picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    else:
+        options = {"dpi": picture.dpi, "facecolor": picture.get_facecolor()}
+        picture.savefig(buffer, format="png", **options)
     return buffer.getvalue()
 
 
