@@ -15,7 +15,7 @@ import numpy as np
 
 import keras_valleys as kv
 
-NUM_STEPS, REPEATS, LIMIT = 1000, 9, 1.3
+NUM_STEPS, REPEATS, LIMIT = 1000, 21, 1.3
 PARTS = {  # of the board, and the methods that make them
     "first picture": "_draw", "animation": "_animation", "report": "_report",
     "hyperparameters": "_hyperparameters",

@@ -274,6 +274,18 @@ def test_pictures_are_evenly_spaced(tmp_path, surface, images, size, epochs, ste
         assert found["images"] == {} and len(found["scalars"]["valley/phi"]) == 5
 
 
+def test_the_animation_of_many_pictures_is_made_of_some(tmp_path, surface):
+    recorder, board = TrajectoryRecorder(), SurfaceBoard(tmp_path / "run", surface, images=70)
+    fit(rosette_model(), recorder, board, epochs=15)
+    found, path = read("python", board.log_dir), recorder.trajectory  # 10 pictures, at random
+    check_animation(found, 75, 24)
+    frames = kv.plots.SurfaceFrames(surface, color=kv.plots.optimizer_color("SGD"))
+    coordinates = kv.trajectories.project(path.weights, surface)
+    steps = [math.ceil(75 / 69 * n) for n in range(0, 69, 3)] + [75]
+    pictures = [frames.png(coordinates[: n + 1], path.losses[: n + 1], n) for n in steps]
+    check_animation_is_made_of(found["images"]["valley/path"][0][1], pictures)
+
+
 def test_pictures_are_evenly_spaced_over_the_epochs_that_are_left(tmp_path, surface):
     board = SurfaceBoard(tmp_path / "run", surface, images=5)
     fit(rosette_model(), board, epochs=10, initial_epoch=6)

@@ -33,7 +33,7 @@ SHARED = "keras_valleys_weights"  # key of the logs of a hook: variables and the
 MISSING = "not known: not logged, or the loss was reset within the epoch"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Row:
     """The state before one step; `loss` is `None` where it is not known."""
 

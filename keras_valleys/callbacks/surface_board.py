@@ -15,7 +15,7 @@ from keras_valleys.events import EventWriter
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
-NUM_FRAMES = 10  # of the animation at least: each takes milliseconds, and training waits
+NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
 TAKEN = {"loss", "final_loss", "index", "surface", "path", "report"}
 
@@ -33,9 +33,10 @@ class SurfaceBoard(keras.callbacks.Callback):
     While fit runs, pictures of the surface with the path so far under the tag `valley/surface`,
     evenly spaced over the steps, or at steps 0, 1, 2, 4, 8, ... where their number is not known
     before; at the end an animation of the whole path (`valley/path`), made of these pictures where
-    there are ten or more, the hyperparameters, and a report (`valley/report`), which names the
-    valleys visited and the derailments. TensorBoard keeps ten pictures of a tag, so up to ten are
-    all shown, with no flag. The surface itself is drawn when the board is made, not during fit.
+    there are ten or more, and of at most about thirty; the hyperparameters, and a report
+    (`valley/report`), which names the valleys visited and the derailments. TensorBoard keeps ten
+    pictures of a tag, so up to ten are all shown, with no flag. The surface itself is drawn when
+    the board is made, not during fit.
 
     Each fit writes a folder of its own: `log_dir`, or `log_dir-2`, `log_dir-3`, ... where it is
     occupied; the attribute `log_dir` says which. It may stand beside
@@ -106,7 +107,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self.log_dir = self._writer.log_dir
         self._first_row = self._num_written = self._reader.num_settled
         self._values = self._schedule = self._chunks = None
-        self._pictures = []
+        self._images = []
         if self._draws:
             self._prepare_frames(optimizer_name(self.model))
 
@@ -141,11 +142,11 @@ class SurfaceBoard(keras.callbacks.Callback):
                 loss = self.objective(self.objective.point())
                 self._writer.scalar("valley/final_loss", loss, final.step)
             if self._draws:
-                self._draw(final)
+                self._images.append(self._draw())
                 self._writer.image("valley/path", self._animation(), final.step)
             self._writer.text("valley/report", self._report(), final.step)
         self._writer.close()
-        self._writer, self._pictures = None, []  # a board between two fits can be copied
+        self._writer, self._images = None, []  # a board between two fits can be copied
 
     def _write_rows(self):
         rows = self._reader.rows
@@ -159,7 +160,9 @@ class SurfaceBoard(keras.callbacks.Callback):
             self._keep(row)
             done = row.step - rows[self._first_row].step
             if self._draws and self._schedule.is_due(done):
-                self._draw(row)
+                image = self._draw(self._num_written)
+                if (self._schedule.num_drawn - 1) % math.ceil(self.images / MAX_FRAMES) == 0:
+                    self._images.append(image)
 
     def _keep(self, row):
         if self._chunks is None:
@@ -179,7 +182,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         if self._valleys is not None:
             index = self._valleys.index_of(coordinates)
             if index >= 0:
-                values["valley/index"] = index
+                values["valley/index"] = float(index)
         if values:
             self._writer.scalars(values, row.step)
 
@@ -191,22 +194,26 @@ class SurfaceBoard(keras.callbacks.Callback):
         if optimizer is not None:
             self._frames.set_color(plots.optimizer_color(optimizer))
 
-    def _draw(self, row):
-        path, losses, steps = self._path(row.step)
-        self._pictures.append(self._frames.png(path, losses, steps[-1]))
-        self._writer.image("valley/surface", self._pictures[-1], row.step)
+    def _draw(self, num_rows=None):
+        from keras_valleys import plots
+
+        path, losses, steps = self._path(num_rows)
+        image = self._frames.image(path, losses, steps[-1])
+        self._writer.image("valley/surface", plots.encode(image), steps[-1])
+        return image
 
     def _animation(self):
-        if len(self._pictures) >= NUM_FRAMES and self._schedule.is_even:
-            from keras_valleys import plots
+        from keras_valleys import plots
 
-            return plots.animate(self._pictures)
+        if len(self._images) >= NUM_FRAMES and self._schedule.is_even:
+            return plots.animate(self._images)
         return self._frames.animation(*self._path(), num_frames=NUM_FRAMES)
 
-    def _path(self, last_step=math.inf):
-        """Coordinates (n, K), losses (n,) and steps (n,) up to a step."""
-        rows = [row for row in self._reader.all_rows if row.step <= last_step]
-        vectors = np.stack([row.vector for row in rows])[:, : len(self._tags)]
+    def _path(self, num_rows=None):
+        """Coordinates (n, K), losses (n,) and steps (n,), of the first rows or of all."""
+        rows = self._reader.all_rows[:num_rows]
+        vectors = np.concatenate([row.vector for row in rows]).reshape(len(rows), -1)
+        vectors = vectors[:, : len(self._tags)]
         one_weight = self.surface.origin.size == 1
         coordinates = project(vectors, self.surface) if one_weight else vectors
         losses = np.array([np.nan if row.loss is None else row.loss for row in rows])
@@ -280,14 +287,14 @@ class _Schedule:
     """
 
     def __init__(self, images, num_steps):
-        self._left = images - 1
+        self._most, self.num_drawn = images - 1, 0
         self.is_even = num_steps is not None
         self._spacing = num_steps / max(images - 1, 1) if self.is_even else None
         self._next = 0
 
     def is_due(self, step):
-        if self._left < 1 or step < self._next:
+        if self.num_drawn >= self._most or step < self._next:
             return False
-        self._left -= 1
+        self.num_drawn += 1
         self._next = max(2 * step, 1) if self._spacing is None else self._next + self._spacing
         return True
