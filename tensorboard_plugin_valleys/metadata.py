@@ -20,7 +20,7 @@ SURFACE_INFO_TAG = "valleys/surface_info"
 PATH_PREFIX = "valleys/path/"
 
 COLUMNS = ("step", "loss", "distance", "valley")
-CHUNK_ROWS = 128
+CHUNK_ROWS = 512
 
 
 def path_tag(number):
