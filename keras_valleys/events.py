@@ -88,7 +88,7 @@ class EventWriter:
         if not isinstance(values, dict) or not values:
             expected = "a dictionary of tags to numbers as `values`"
             raise unfit(expected, repr(values), "Name each number, such as {'valley/loss': 0.5}.")
-        numbers = [as_number(value) for value in values.values()]
+        numbers = [v if type(v) is float else as_number(v) for v in values.values()]
         check_step(step)
         with self._lock:
             event, places = self._event_of(tuple(values))
