@@ -339,7 +339,7 @@ def test_long_paths(name):
     figure = DRAWN[name]([run(1, num=100_000), run(2, num=3)])
     draw(figure)
     if name in ("contour", "surface_3d", "curve"):
-        assert "1 step in 128 drawn" in figure.axes[0].get_title("right")
+        assert "1 step in 243 drawn" in figure.axes[0].get_title("right")
 
 
 def test_notes_count_all_paths_together():

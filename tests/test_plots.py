@@ -351,8 +351,10 @@ def test_long_paths_are_thinned_and_keep_their_points():
         rows = _paths.thin(num)
         assert rows[0] == 0 and rows[-1] == num - 1 and len(rows) <= _paths.MAX_ROWS + 1
     assert set(_paths.thin(100_000)[:-1]) <= set(_paths.thin(30_000)) | set(range(30_000, 100_000))
+    for period in (2, 4):  # jumps to and fro are seen
+        assert set(_paths.thin(100_000) % period) == set(range(period))
     figure = plots.curve(rosette_surface(), path(np.linspace(0, 1, 5001)))
-    assert "1 step in 8 drawn" in figure.axes[0].get_title("right")
+    assert "1 step in 9 drawn" in figure.axes[0].get_title("right")
 
 
 def test_spread_moves_labels_no_more_than_needed():

@@ -43,7 +43,7 @@ export class Path {
   /** About `most` rows up to one: every n-th, both of each derailment, and that one. */
   rowsUpTo(last, most) {
     if (!this.#samples.has(most)) {
-      const stride = Math.max(1, Math.ceil(this.size / most));
+      const stride = Math.ceil(this.size / most) | 1; // odd: shows steps to and fro
       const rows = new Set();
       for (let row = 0; row < this.size; row += stride) rows.add(row);
       for (const { before, row } of this.derailments.slice(0, most)) rows.add(before).add(row);
