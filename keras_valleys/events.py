@@ -10,9 +10,16 @@ import weakref
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
-from keras_valleys._event_values import as_number, check_step, check_tag, image_strings, unfit
+from keras_valleys._event_values import (
+    as_number,
+    check_step,
+    check_tag,
+    image_strings,
+    unfit,
+)
 from keras_valleys._records import claim, frame, local_path
 
+MOST_CURVES = 100  # combinations of tags whose event is kept
 SECONDS = 0.1  # between two looks at the file, each of which takes as long as writing an event
 
 
@@ -128,15 +135,7 @@ class EventWriter:
         Args:
             values: Dictionary of names to booleans, numbers or strings.
         """
-        from tensorboard.plugins.hparams import summary_v2  # takes 0.2 s
-
-        try:
-            # By default TensorBoard merges runs of equal hyperparameters into one row.
-            name = "/".join(self.log_dir.split(os.sep)[-2:])
-            (value,) = summary_v2.hparams_pb(values, trial_id=name).value
-        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
-            expected = "a dictionary of names to booleans, numbers or strings"
-            raise unfit(expected, repr(values), "Use str for other values.") from error
+        value = hparams_value(values, "/".join(self.log_dir.split(os.sep)[-2:]))
         with self._lock:
             if value.tag in self._tags:
                 raise unfit("one call of `hparams`", f"another, {values!r}", "Put all in one.")
@@ -202,6 +201,8 @@ class EventWriter:
             event.summary.value.add(tag=tag, tensor=tensor, metadata=first)
         curves = event, [value.tensor.float_val for value in event.summary.value]
         if self._tags.keys() >= set(tags):
+            if len(self._curves) >= MOST_CURVES:
+                self._curves.clear()
             self._curves[tags] = curves
         return curves
 
@@ -230,7 +231,8 @@ class EventWriter:
         """Write a serialized event; tell whether it is in the file, or will be in a while."""
         record = frame(event)
         try:
-            self._send()
+            if self._sent < len(self._record):
+                self._send()
             self._record, self._sent = record, 0
             self._send()
             if time.monotonic() >= self._due:
@@ -242,8 +244,11 @@ class EventWriter:
     def _look(self):
         """A deleted file takes every byte, and nobody will ever read it."""
         self._due = time.monotonic() + SECONDS
-        if os.fstat(self._file.fileno()).st_nlink == 0 and not os.path.exists(self.path):
-            raise FileNotFoundError("the file was deleted")
+        found = os.fstat(self._file.fileno())
+        if found.st_nlink == 0:  # so some file systems say of any file
+            there = os.path.exists(self.path) and os.path.samestat(found, os.stat(self.path))
+            if not there:
+                raise FileNotFoundError("the file was deleted")
 
     def _send(self):
         # A torn record is completed later, not cut off: a running TensorBoard has read its first
@@ -261,6 +266,31 @@ class EventWriter:
                 RuntimeWarning,
                 stacklevel=3,
             )
+
+
+def hparams_value(values, trial_id=""):
+    """The hyperparameters of a run as the value of a summary.
+
+    Args:
+        values: Dictionary of names to booleans, numbers or strings.
+        trial_id: TensorBoard merges runs of equal hyperparameters and equal id into one row.
+
+    Raises:
+        ValueError: The values cannot be written.
+
+    Example:
+
+    >>> keras_valleys.events.hparams_value({"learning_rate": 0.05}).tag
+    '_hparams_/session_start_info'
+    """
+    from tensorboard.plugins.hparams import summary_v2  # takes 0.02 s, and 0.2 s at its first time
+
+    try:
+        (value,) = summary_v2.hparams_pb(values, trial_id=trial_id).value
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        expected = "a dictionary of names to booleans, numbers or strings"
+        raise unfit(expected, repr(values), "Use str for other values.") from error
+    return value
 
 
 def _tensor(dtype, *shape, **values):

@@ -496,6 +496,13 @@ def test_a_file_deleted_at_the_end_is_missed_when_closing(writer):
     assert len(caught) == 1
 
 
+def test_a_file_replaced_by_another_costs_one_warning(writer):
+    writer.scalar("loss", 0.5, 1)
+    os.rename(shutil.copy(writer.path, writer.path + ".copy"), writer.path)
+    with pytest.warns(RuntimeWarning, match="the file was deleted"):
+        writer.close()
+
+
 def test_a_moved_folder_is_written_on(writer, tmp_path):
     writer.scalar("loss", 0.5, 1)
     os.rename(writer.log_dir, tmp_path / "kept")
@@ -560,6 +567,21 @@ def test_neither_tensorflow_nor_matplotlib_is_imported(tmp_path):
     with run_python(ALONE, tmp_path / "adam") as process:
         assert process.wait(timeout=120) == 0
     assert len(list((tmp_path / "adam").iterdir())) == 1
+
+
+def test_many_sets_of_tags_are_written_and_not_all_kept(writer):
+    rng, expected = np.random.default_rng(0), {}
+    for step in range(1000):
+        tags = rng.permutation(12)[:7]
+        values = {f"curve/{tag}": float(np.float32(rng.normal())) for tag in tags}
+        writer.scalars(values, step)
+        for tag, value in values.items():
+            expected.setdefault(tag, []).append((step, value))
+    assert len(writer._curves) <= 100
+    writer.close()
+    with open_reader("rust", os.path.dirname(writer.log_dir)) as reader:
+        (run,) = reader.runs()
+        assert {tag: reader.scalars(run, tag) for tag in expected} == expected
 
 
 # Wrong arguments

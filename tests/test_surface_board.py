@@ -5,6 +5,7 @@ Keras' own `TensorBoard` callback needs TensorFlow for its files on every backen
 
 import contextlib
 import copy
+import functools
 import io
 import math
 import os
@@ -458,6 +459,25 @@ class Halve(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = 0.05 * 0.5 ** (epoch + 1)
 
 
+class Unsaved(keras.optimizers.SGD):
+    def get_config(self):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "make, rate",
+    [
+        (lambda: Unsaved(0.05), None),
+        (lambda: SGD(functools.partial(float, 0.05)), None),
+        (lambda: SGD(lambda: 0.05), "__lambda__"),
+    ],
+)
+def test_a_learning_rate_that_cannot_be_saved_does_not_end_training(tmp_path, make, rate):
+    board = SurfaceBoard(tmp_path / "run")
+    fit(rosette_model(make()), board)
+    assert shown(board)["hparams"].get("learning_rate") == rate
+
+
 def test_the_learning_rate_is_the_one_that_training_began_with(tmp_path):
     board = SurfaceBoard(tmp_path / "run")
     fit(rosette_model(), board, Halve(), epochs=3)
@@ -588,10 +608,35 @@ def test_after_an_exception_all_that_was_shown_is_readable(tmp_path, surface, ho
     assert [step for step, _ in found["scalars"]["valley/loss"]] == list(range(6))
     assert image_steps(found) == [0, 5] and found["texts"] == {}
     assert found["hparams"]["optimizer"] == "SGD"
+    assert copy.deepcopy(board).log_dir == pickle.loads(pickle.dumps(board)).log_dir
+    first = read("python", board.log_dir)
     fit(model, board, recorder)
     found, path = shown(board), recorder.trajectory
     check_scalars(found, path, rows=slice(7, None))
     assert image_steps(found)[-1] == 17 == report(found)[1]
+    # The next fit completes the first run: the seventh step was made, and its loss is known.
+    before, first = first, read("python", str(tmp_path / "run"))
+    assert first["scalars"]["valley/loss"][:6] == before["scalars"]["valley/loss"]
+    assert first["scalars"]["valley/loss"][6:] == [(6, pytest.approx(path.losses[6]))]
+    assert first["hparams"] == before["hparams"]
+
+
+class FailsToValidate(keras.callbacks.Callback):
+    def on_test_begin(self, logs=None):
+        raise ArithmeticError("no validation")
+
+
+def test_an_exception_in_validation_leaves_no_row_to_the_next_fit(tmp_path, surface):
+    recorder, board = TrajectoryRecorder(), SurfaceBoard(tmp_path / "run", surface, images=0)
+    model = rosette_model()
+    with pytest.raises(ArithmeticError, match="no validation"):
+        fit(model, board, recorder, FailsToValidate(), validation_data=some_data())
+    fit(model, board, recorder)
+    path = recorder.trajectory
+    assert path.steps.tolist() == list(range(16))
+    check_scalars(shown(board), path, rows=slice(5, None))
+    losses = read("python", str(tmp_path / "run"))["scalars"]["valley/loss"]
+    assert losses == [(step, pytest.approx(path.losses[step])) for step in range(5)]
 
 
 KILLED = """
@@ -791,6 +836,12 @@ def test_a_surface_of_another_model_is_refused_before_any_step(tmp_path, surface
 def test_an_impossible_number_of_images_is_refused(images):
     with pytest.raises(ValueError, match="`images` to be an integer >= 0.*Use images=10"):
         SurfaceBoard("logs", images=images)
+
+
+@pytest.mark.parametrize("hparams", [5, {"note": None}, {3: 1}, {"shape": [2, 3]}, {"n": 10**400}])
+def test_hyperparameters_that_cannot_be_written_are_refused_at_once(hparams):
+    with pytest.raises(ValueError, match="expects a dictionary of names to booleans"):
+        SurfaceBoard("logs", hparams=hparams)
 
 
 def test_what_is_no_surface_is_refused():

@@ -127,6 +127,20 @@ def test_several_steps_per_execution_say_which_steps_were_seen(steps_per_executi
     assert np.all(np.isnan(path.losses)) and "not seen" in path.loss_source
 
 
+@pytest.mark.skipif(BACKEND == "torch", reason="torch makes one step per execution only")
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.05, gradient_accumulation_steps=3),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05), initial_scale=3e38),
+    ],
+)
+def test_steps_per_execution_are_counted_where_an_optimizer_skips_updates(optimizer):
+    recorder, model = TrajectoryRecorder(), rosette_model(optimizer(), steps_per_execution=2)
+    fit(model, recorder)
+    np.testing.assert_array_equal(recorder.trajectory.steps, [0, 2, 4, 5, 7, 9, 10])
+
+
 class Stop(keras.callbacks.Callback):
     """Ends training in one of three ways at a step."""
 
@@ -179,6 +193,15 @@ def test_a_step_after_which_another_callback_raised_is_counted(order):
     # The seventh step's loss has not reached a recorder that stands behind.
     expected = [t for t in range(made + 6) if t != 6 or order == -1]
     assert made == 7 and list(steps) == expected
+
+
+def test_after_an_exception_steps_are_counted_where_gradients_are_accumulated():
+    optimizer = keras.optimizers.SGD(0.05, gradient_accumulation_steps=3)
+    recorder, model = TrajectoryRecorder(), rosette_model(optimizer)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, recorder, Stop(7, KeyboardInterrupt))
+    fit(model, recorder, epochs=1)
+    np.testing.assert_array_equal(recorder.trajectory.steps, np.arange(13))
 
 
 def test_a_step_that_failed_is_not_counted():
@@ -260,6 +283,60 @@ def test_a_step_loss_that_is_not_the_loss_is_noticed():
     x, y = some_data()
     exact = kv.objectives.Objective(model, x[:16], y[:16])(path.weights[0])
     assert path.losses[0] == pytest.approx(float(exact), rel=1e-6)
+
+
+def regularized():
+    """No loss of the weights at first, more and more of it later."""
+    regularizer = keras.regularizers.L2(0.5)
+    return dense_line(kernel_initializer="zeros", kernel_regularizer=regularizer), None
+
+
+def reweighted(first):
+    """Sample weights of another size after the first batches."""
+    return dense_line(), np.where(np.arange(ROWS) < first, 1, 0.25).astype("float32")
+
+
+def dense_line(**options):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, **options)])
+    step_loss = kv.metrics.StepLoss("mean_squared_error")
+    model.compile(keras.optimizers.SGD(0.1), "mean_squared_error", metrics=[step_loss])
+    return model
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("size", [10, 16])
+@pytest.mark.parametrize(
+    "make", [regularized, lambda: reweighted(16), lambda: reweighted(48), lambda: reweighted(64)]
+)
+def test_a_step_loss_that_is_not_the_loss_at_some_step_is_noticed(make, size, validated):
+    (model, weight), (x, y) = make(), some_data()
+    recorder = TrajectoryRecorder()
+    options = {"sample_weight": weight, "batch_size": size, "epochs": 2, "shuffle": False}
+    validation = (x[:20], y[:20]) if validated else None
+    model.fit(x, y, **options, validation_data=validation, verbose=0, callbacks=[recorder])
+    path = recorder.trajectory
+    assert "running mean undone" in path.loss_source
+    rows = [slice(start, start + size) for start in range(0, ROWS, size)] * 2
+    for row, weights, loss in zip(rows, path.weights, path.losses, strict=False):
+        some = None if weight is None else weight[row]
+        exact = kv.objectives.Objective(model, x[row], y[row], some)(weights)
+        assert loss == pytest.approx(float(exact), rel=2e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("batch_sizes", [[16] * 6, [16] * 5 + [3], [3, 16, 5, 5, 11, 1]])
+def test_a_step_loss_stays_exact_for_batches_of_any_size(batch_sizes):
+    x, y = kv.datasets.rosette(num_points=40, noise=0.3, test_fraction=0)[0]
+    ends = np.cumsum(batch_sizes)
+    parts = [(x[b - n : b], y[b - n : b]) for b, n in zip(ends, batch_sizes, strict=True)]
+    recorder, model = TrajectoryRecorder(), rosette_model()
+    for _ in range(2):
+        model.fit((part for part in parts), shuffle=False, verbose=0, callbacks=[recorder])
+    path = recorder.trajectory
+    assert path.loss_source == "exact, from StepLoss"
+    objectives = [kv.objectives.Objective(model, *part) for part in parts * 2]
+    expected = [float(o(w)) for o, w in zip(objectives, path.weights, strict=False)]
+    np.testing.assert_allclose(path.losses[:-1], expected, rtol=1e-5)
 
 
 def test_sample_weights_count():
@@ -451,23 +528,36 @@ print("equal")
     assert done.stdout.strip().endswith("equal"), done.stderr
 
 
-def test_callbacks_of_one_fit_read_the_weights_once(monkeypatch):
-    from keras_valleys.callbacks import _step_reader
+class Kick(keras.callbacks.Callback):
+    """Moves the weights before each step, as a search of learning rates may."""
 
-    reads, flattener = [], _step_reader.flattener
+    def on_train_batch_begin(self, batch, logs=None):
+        assert not logs  # no callback leaves anything behind for the others
+        (variable,) = self.model.trainable_variables
+        variable.assign(variable + 1.0)
 
-    def counting(variables):
-        flat = flattener(variables)
-        return lambda: reads.append(len(variables)) or flat()
 
-    monkeypatch.setattr(_step_reader, "flattener", counting)
-    x, y = kv.datasets.straight_line(70)[0]
-    whole, again, part = (TrajectoryRecorder(weights=w) for w in (None, None, "kernel"))
-    callbacks = [whole, again, part]
-    dense_model().fit(x, y, batch_size=16, shuffle=False, callbacks=callbacks, verbose=0)
-    assert np.array_equal(whole.trajectory.weights, again.trajectory.weights)
-    assert np.array_equal(whole.trajectory.weights[:, :1], part.trajectory.weights)
-    # Three steps; the ends of the epoch and of the training are read by each callback.
-    steps = len(whole.trajectory) - 1
-    assert steps == 3
-    assert reads.count(1) == steps + 2 and reads.count(2) == steps + 2 * 2
+def test_each_callback_sees_the_weights_of_its_turn():
+    model, (x, y) = rosette_model(keras.optimizers.SGD(0.0)), some_data()
+    before, after = TrajectoryRecorder(), TrajectoryRecorder()
+    model.fit(x, y, batch_size=32, epochs=1, verbose=0, callbacks=[before, Kick(), after])
+    start = np.float32(np.pi / 4)
+    steps = np.arange(len(before.trajectory) - 1, dtype="float32")
+    np.testing.assert_allclose(before.trajectory.weights[:-1, 0], start + steps)
+    np.testing.assert_allclose(after.trajectory.weights[:-1, 0], start + 1 + steps)
+
+
+def test_a_loop_of_ones_own_that_keeps_its_logs():
+    model, (x, y) = rosette_model(keras.optimizers.SGD(0.05)), some_data()
+    recorder, logs, expected = TrajectoryRecorder(), {}, []
+    recorder.set_model(model)
+    recorder.on_train_begin(logs)
+    recorder.on_epoch_begin(0, logs)
+    for batch in range(4):
+        expected.append(weights_of(model))
+        recorder.on_train_batch_begin(batch, logs)
+        logs["loss"] = float(model.train_on_batch(x, y, return_dict=True)["loss"])
+        recorder.on_train_batch_end(batch, logs)
+    recorder.on_epoch_end(0, logs)
+    recorder.on_train_end(logs)
+    np.testing.assert_array_equal(recorder.trajectory.weights, [*expected, weights_of(model)])

@@ -2,35 +2,26 @@
 
 Keras makes this harder than it sounds. The facts that this file is built on:
 
-- `logs["loss"]` is the running mean of the epoch, and callbacks do not learn the batch sizes. The
-  loss tracker's total and count, read before and after a step, undo the mean but for float32
-  rounding; a compiled `StepLoss` gives the loss itself.
 - `on_train_batch_end` may run late and on a worker thread, where reading a JAX model crashes. It
   only stores the logs; the model is read in the other hooks.
 - `on_train_batch_begin` also fires for a batch that then turns out not to exist, and a model may
   have no weights yet when it fires first.
 - With `steps_per_execution=k` the hooks fire once per k steps.
-- Reading a variable between steps takes as long as a twentieth of a small model's step. Keras makes
-  a new dictionary of logs for each hook and hands it from callback to callback: in that of
-  `on_train_batch_begin` the first that reads the weights leaves them for the next.
+- An optimizer counts the updates that it made, not the steps: it skips some to accumulate gradients
+  or where a scaled loss overflowed.
 """
 
 import dataclasses
-import math
+import numbers
 import operator
 import warnings
 
 import numpy as np
 
 from keras_valleys._weights import flattener, to_numpy
-from keras_valleys.metrics import StepLoss
+from keras_valleys.callbacks._step_losses import StepLosses
 
-EXACT = "exact, from StepLoss"
-UNDONE = "the epoch's running mean undone, in float32"
-LOGGED = "as train_step logged it"
 UNSEEN = "not seen: with steps_per_execution > 1 Keras shows only the last loss of several"
-SHARED = "keras_valleys_weights"  # key of the logs of a hook: variables and their vector
-MISSING = "not known: not logged, or the loss was reset within the epoch"
 
 
 @dataclasses.dataclass(slots=True)
@@ -71,6 +62,7 @@ class StepReader:
         self._open = {}  # last batch of an execution -> its row, until its logs are here
         self._latest = None  # the row whose tracker values after the step are to be read
         self._variables = self._flat = None
+        self._losses = StepLosses()
         self._known = None  # the variables of the first fit
 
     def __getstate__(self):
@@ -80,24 +72,23 @@ class StepReader:
         """Meet the model of a new fit."""
         if self._latest is not None:  # an exception ended the last fit within an epoch
             self._finish_latest(self._read_tracker())
-            self._settle(model)
-            self._drop_unmade_step()
-        made = len(self._ends) * self._stride
+        self._settle(model)
+        self._drop_unmade_step()
         # A callback before this one may have raised at the end of a step, which was made.
-        unseen = self._iterations is not None and self._count_iterations(model) - self._iterations
-        self._step += made + 1 if self._stride == 1 and unseen == made + 1 else made
+        made, counted = len(self._ends) * self._stride, self._count_updates(model)
+        self._step += made + 1 if self._stride == 1 and counted == made + 1 else made
         self._ends, self._iterations = [], None
         self._open, self._variables = {}, None
-        self._step_loss = None  # its key in the logs once it has proved right, "" if wrong
+        self._losses = StepLosses()
         self._stride = model.steps_per_execution
         if model.built:
             self._meet(model)
 
     def epoch_begin(self, model):
         """Start an epoch: Keras has reset the loss tracker."""
-        self._iterations = self._count_iterations(model)
+        self._iterations = _iterations(model)
 
-    def batch_begin(self, callback, batch, logs):
+    def batch_begin(self, callback, batch):
         """Read the state before a step, where a row is due."""
         step = self._step + batch
         due = step >= self._due
@@ -112,15 +103,15 @@ class StepReader:
             )
             self._due = step + 1
             return
-        needed = not self._step_loss or batch == 0  # to prove a StepLoss right in each epoch
-        tracked = self._read_tracker(needed)
+        tracked = self._read_tracker()
         self._finish_latest(tracked)
         self._settle(model)
         if due:
             self._due = (step // self.every + 1) * self.every
             self.final = None
-            vector = self.read(lambda: self._read_once({} if logs is None else logs))
-            self._latest = Row(step, vector, before=tracked if needed else None)
+            needed = batch == 0 or self.every > 1 or self._losses.need_tracker
+            before = (tracked or self._read_tracker(needed)) if needed else None
+            self._latest = Row(step, self._read(), before=before)
             self.rows.append(self._latest)
             self._open[batch + self._stride - 1] = self._latest
 
@@ -133,11 +124,15 @@ class StepReader:
     def evaluation_begin(self, callback):
         """Read the loss tracker before the validation resets it."""
         if self._latest is not None:
-            _ = callback.model  # on JAX this copies the state back
+            model = callback.model  # on JAX this copies the state back
             self._finish_latest(self._read_tracker())
+            self._settle(model)
 
-    def epoch_end(self, model):
-        """Settle the epoch's rows and read the state after its last step."""
+    def epoch_end(self, model, num_steps=None):
+        """Settle the epoch's rows and read the state after its last step.
+
+        `num_steps` is the number of steps of an epoch, where Keras knows it.
+        """
         if self._variables is None and not self._meet(model):
             return
         if self._latest is not None:
@@ -145,10 +140,12 @@ class StepReader:
         self._settle(model)
         self._drop_unmade_step()
         self._open = {}
-        if self._stride == 1:
-            self._step += len(self._ends)
-        else:  # the last execution may have been shorter than Keras says
-            self._step += self._count_iterations(model) - self._iterations
+        made = len(self._ends) * self._stride
+        if self._stride > 1:  # the last execution may have been shorter than Keras says
+            counted = self._count_updates(model) or 0
+            plausible = made - self._stride < counted <= made
+            made = counted if plausible else min(made, num_steps or made)
+        self._step += made
         self._ends, self._iterations = [], None
         self.final = Row(self._step, self._read())
 
@@ -183,16 +180,6 @@ class StepReader:
     def _read(self):
         return self.read(self._flat)
 
-    def _read_once(self, logs):
-        """The weights, read by the first callback of a hook."""
-        variables, vector = logs.get(SHARED, ((), None))
-        if len(variables) != len(self._variables) or not all(
-            map(operator.is_, variables, self._variables)
-        ):
-            vector = self._flat()
-            logs[SHARED] = self._variables, vector
-        return vector
-
     def _read_tracker(self, needed=False):
         """Total and count of the loss tracker, where they are needed."""
         compared = self._latest is not None and self._latest.before is not None
@@ -200,11 +187,10 @@ class StepReader:
             return None
         return tuple(float(to_numpy(v)) for v in (self._tracker.total, self._tracker.count))
 
-    def _count_iterations(self, model):
-        if model.optimizer is None:
-            return 0
-        accumulated = getattr(model.optimizer, "gradient_accumulation_steps", None) or 1
-        return int(to_numpy(model.optimizer.iterations)) * accumulated
+    def _count_updates(self, model):
+        """The updates since the begin of the epoch, `None` where they are not the steps."""
+        now = _iterations(model)
+        return None if now is None or self._iterations is None else now - self._iterations
 
     def _finish_latest(self, tracked):
         if self._latest is not None:
@@ -222,60 +208,46 @@ class StepReader:
             row = self.rows[self.num_settled]
             if row.logs is None or row is self._latest:
                 return
-            row.loss, source = self._loss_of(row, model)
+            row.loss, source = None, UNSEEN
+            if self._stride == 1:
+                number = row.step - self._step
+                row.loss, source = self._losses.of(row, number, model, self._read_tracker)
             row.logs = row.before = row.after = None
             self.num_settled += 1
             if source not in self.sources:
                 self.sources.append(source)
 
-    def _loss_of(self, row, model):
-        if self._stride > 1:
-            return None, UNSEEN
-        undone = _undo_mean(row)
-        if undone is not None and self._step_loss != "":
-            self._step_loss = _step_loss_key(model, row, undone)
-        if self._step_loss:
-            return float(row.logs[self._step_loss]), EXACT
-        if undone is not None:
-            return undone, UNDONE
-        advanced = row.before is not None and row.before != row.after
-        if advanced or "loss" not in row.logs:
-            return None, MISSING
-        return float(row.logs["loss"]), LOGGED
 
-
-def _undo_mean(row):
-    """The step's loss from the loss tracker, or `None` where the tracker does not tell it."""
-    if row.before is None or row.after is None or "loss" not in row.logs:
+def _iterations(model):
+    """The optimizer's count of updates, where it makes one at each step."""
+    optimizer = model.optimizer
+    skips = getattr(optimizer, "gradient_accumulation_steps", None)
+    if optimizer is None or skips or hasattr(optimizer, "inner_optimizer"):
         return None
-    (total_before, count_before), (total, count) = row.before, row.after
-    if count <= count_before or not _close(total / count, row.logs["loss"], 1e-4):
-        # Not used by this train_step, or disturbed by a `model.evaluate` in between; but the mean
-        # of an epoch's first step is its loss.
-        return float(row.logs["loss"]) if count_before == 0 and count > 0 else None
-    return (total - total_before) / (count - count_before)
-
-
-def _step_loss_key(model, row, undone):
-    """The key of a compiled `StepLoss` that agrees with the tracker; "" where there is none."""
-    inner = [m for metric in model.metrics for m in getattr(metric, "metrics", [metric])]
-    names = [metric.name for metric in inner if isinstance(metric, StepLoss)]
-    keys = [k for k in row.logs if any(k == n or k.endswith(f"_{n}") for n in names)]
-    if len(keys) != 1:
-        return ""
-    tolerance = 1e-5 if row.before[1] == 0 else 1e-3
-    return keys[0] if _close(undone, row.logs[keys[0]], tolerance) else ""
-
-
-def _close(a, b, tolerance):
-    return a == b or abs(a - b) <= tolerance * abs(b) or (math.isnan(a) and math.isnan(b))
-
-
-def optimizer_of(model):
-    """The optimizer that moves the weights: the one inside a `LossScaleOptimizer`, or `None`."""
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    return int(to_numpy(optimizer.iterations))
 
 
 def optimizer_name(model):
     """The class name of the optimizer, as a label."""
-    return "" if model.optimizer is None else type(optimizer_of(model)).__name__
+    return "" if model.optimizer is None else type(_optimizer_of(model)).__name__
+
+
+def optimizer_settings(model):
+    """The optimizer's name and learning rate, a number or the name of a schedule, if it tells."""
+    values = {"optimizer": optimizer_name(model)}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of saving a lambda
+            rate = _optimizer_of(model).get_config()["learning_rate"]
+    except Exception:  # without an optimizer, or with one that cannot be saved, a model can train
+        return values
+    if isinstance(rate, dict):
+        rate = rate.get("class_name", "schedule")
+    elif isinstance(rate, numbers.Real):
+        rate = float(f"{rate:.7g}")
+    return {**values, "learning_rate": rate} if isinstance(rate, str | float) else values
+
+
+def _optimizer_of(model):
+    """The optimizer that moves the weights: the one inside a `LossScaleOptimizer`, or `None`."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)

@@ -9,9 +9,9 @@ import numpy as np
 
 from keras_valleys._records import local_path
 from keras_valleys.callbacks._path_chunks import PathChunks, SurfaceRecord
-from keras_valleys.callbacks._step_reader import StepReader, optimizer_name, optimizer_of
+from keras_valleys.callbacks._step_reader import StepReader, optimizer_name, optimizer_settings
 from keras_valleys.callbacks._valley_visits import ValleyVisits
-from keras_valleys.events import EventWriter
+from keras_valleys.events import EventWriter, hparams_value
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
@@ -85,6 +85,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self.log_dir = local_path(log_dir)
         self.surface = surface
         self.images = images
+        hparams_value(hparams or {})  # refuses what cannot be written
         self.hparams, self.objective = dict(hparams or {}), objective
         self._asked_log_dir = self.log_dir
         self._reader = StepReader(1, self._select, self._read)
@@ -97,12 +98,14 @@ class SurfaceBoard(keras.callbacks.Callback):
             self._prepare_frames()  # here, so that it does not hold up training
 
     def __getstate__(self):
-        return {**self.__dict__, "_frames": None}  # figures are not copied, but drawn again
+        # Figures are not copied, but drawn again; an interrupted fit leaves an open file.
+        return {**self.__dict__, "_frames": None, "_writer": None, "_chunks": None, "_images": []}
 
     def on_train_begin(self, logs=None):
-        if self._writer is not None:
-            self._writer.close()
         self._reader.train_begin(self.model)
+        if self._writer is not None:  # an exception ended the last fit
+            self._write_rows()
+            self._writer.close()
         self._writer = EventWriter(self._asked_log_dir)
         self.log_dir = self._writer.log_dir
         self._first_row = self._num_written = self._reader.num_settled
@@ -117,7 +120,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._reader.epoch_begin(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._reader.batch_begin(self, batch, logs)
+        self._reader.batch_begin(self, batch)
         self._write_rows()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -127,7 +130,7 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._reader.evaluation_begin(self)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._reader.epoch_end(self.model)
+        self._reader.epoch_end(self.model, (self.params or {}).get("steps"))
         self._write_rows()
 
     def on_train_end(self, logs=None):
@@ -250,15 +253,8 @@ class SurfaceBoard(keras.callbacks.Callback):
         return vector if vector.size == 1 else self._record.place(vector)
 
     def _hyperparameters(self, row):
-        optimizer = optimizer_of(self.model)
-        rate = None if optimizer is None else optimizer.get_config().get("learning_rate")
-        if isinstance(rate, dict):  # a LearningRateSchedule
-            rate = rate.get("class_name", "schedule")
-        values = {"optimizer": optimizer_name(self.model)}
-        if rate is not None:
-            values["learning_rate"] = rate if isinstance(rate, str) else float(f"{rate:.7g}")
         starts = {f"start_{tag}": float(f"{value:.7g}") for tag, value in self._named(row)}
-        return {**values, **starts, **self.hparams}
+        return {**optimizer_settings(self.model), **starts, **self.hparams}
 
     def _report(self):
         rows = self._reader.rows[self._first_row :]

@@ -83,7 +83,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._reader.epoch_begin(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._reader.batch_begin(self, batch, logs)
+        self._reader.batch_begin(self, batch)
 
     def on_train_batch_end(self, batch, logs=None):
         self._reader.batch_end(batch, logs)
@@ -92,7 +92,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._reader.evaluation_begin(self)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._reader.epoch_end(self.model)
+        self._reader.epoch_end(self.model, (self.params or {}).get("steps"))
 
     def on_train_end(self, logs=None):
         self._reader.train_end(self.model)
