@@ -693,6 +693,13 @@ def test_frames_refuse_what_does_not_match():
             plots.SurfaceFrames(rosette_surface(), size=size)
     with pytest.raises(ValueError, match="expects `theme` to be"):
         plots.SurfaceFrames(rosette_surface(), theme="sepia")
+    with pytest.raises(ValueError, match="expects `color` to be a color"):
+        plots.SurfaceFrames(rosette_surface(), color="nonsense")
+    named, hexadecimal = (
+        plots.SurfaceFrames(rosette_surface(), color=c).png([[0.1]], [0.3], 1)
+        for c in ("tab:red", "#d62728")
+    )
+    assert named == hexadecimal
 
 
 def test_encode_keeps_the_size_of_a_figure():

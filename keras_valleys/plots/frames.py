@@ -5,6 +5,7 @@ import io
 import zlib
 
 import numpy as np
+from matplotlib.colors import is_color_like, to_hex
 from matplotlib.lines import Line2D
 from PIL import Image
 
@@ -31,11 +32,10 @@ class SurfaceFrames:
         size: Width and height of the pictures in pixels.
         theme: "light" or "dark".
         num_steps: Number of steps of the whole training, to be shown beside the step.
-        color: Color of the path as "#rrggbb", such as `optimizer_color` returns; `None` is the
-            theme's.
+        color: Color of the path, such as `optimizer_color` returns; `None` is the theme's.
 
     Raises:
-        ValueError: `size` is not two integers of at least 160, or the theme is unknown.
+        ValueError: `size` is not two integers of at least 160, or the theme or color is unknown.
 
     Example:
 
@@ -71,9 +71,16 @@ class SurfaceFrames:
         """Color the paths of the frames to come.
 
         Args:
-            color: Color as "#rrggbb", such as `optimizer_color` returns; `None` is the theme's.
+            color: A color as Matplotlib takes it, such as `optimizer_color` returns; `None` is the
+                theme's.
         """
-        look = self._look if color is None else dataclasses.replace(self._look, accent=color)
+        if color is not None and not is_color_like(color):
+            raise ValueError(
+                "`SurfaceFrames` expects `color` to be a color as Matplotlib takes it. "
+                f"Received: color={color!r}. Use color='#1f77b4'."
+            )
+        accent = self._look.accent if color is None else to_hex(color)
+        look = dataclasses.replace(self._look, accent=accent)
         self._line.set_color(look.accent)
         self._head.set_color(look.accent)
         self._colors = bytes([*self._own_colors, *_blends(look)])
