@@ -609,6 +609,18 @@ def test_frame_equals_the_full_redraw(num_axes, theme):
     assert np.all(np.abs(fast - empty).max(axis=-1)[strong] > 64)
 
 
+@pytest.mark.parametrize("num_axes", [1, 2])
+def test_frames_ignore_the_users_lines(num_axes):
+    surface, walk = [(rosette_surface(), PHI), (plane_surface(), PLANE_PATH)][num_axes - 1]
+    style = {"lines.marker": "s", "lines.linestyle": "--", "lines.markerfacecolor": "red"}
+    frames = plots.SurfaceFrames(surface)
+    expected = decode(frames.png(walk.weights[:9], walk.losses[:9], step=9))
+    with matplotlib.rc_context(style):
+        frames = plots.SurfaceFrames(surface)
+        found = decode(frames.png(walk.weights[:9], walk.losses[:9], step=9))
+    assert np.count_nonzero(np.any(found != expected, axis=-1)) <= 20
+
+
 @pytest.mark.parametrize("size", [(640, 480), (333, 201)])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_caption_looks_like_a_title_of_matplotlib(theme, size):
@@ -706,3 +718,5 @@ def test_encode_keeps_the_size_of_a_figure():
     figure = plots.data(*ROWS)
     assert isinstance(figure, Figure)
     np.testing.assert_array_equal(decode(plots.encode(figure)), draw(figure))
+    with matplotlib.rc_context({"savefig.bbox": "tight", "savefig.pad_inches": 1}):
+        np.testing.assert_array_equal(decode(plots.encode(figure)), draw(figure))

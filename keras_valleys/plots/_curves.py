@@ -32,7 +32,8 @@ def draw_curve(axes, surface, look, *, view, mark=None):
     low, top = view
     style_axes(axes, look, xlabel=text, ylabel=surface.loss_name.replace("_", " "))
     y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
-    axes.plot(x * scale, y, color=look.surface, linewidth=2.2, zorder=2)
+    line = {"linestyle": "-", "linewidth": 2.2, "marker": ""}
+    axes.plot(x * scale, y, color=look.surface, zorder=2, **line)
     valleys = find_valleys(surface)
     floor = low - 0.24 * (top - low) if valleys else low - 0.05 * (top - low)
     axes.fill_between(x * scale, floor, y, color=look.fill, linewidth=0, zorder=1)
@@ -56,7 +57,7 @@ def _label_valleys(axes, valleys, surface, look):
         position = valley.position[0] * scale
         axes.plot(
             [position, position, place], [valley.loss, (height + valley.loss) / 2, height],
-            color=look.muted, linewidth=0.8, linestyle=":", zorder=2,
+            color=look.muted, linewidth=0.8, linestyle=":", marker="", zorder=2,
         )  # fmt: skip
         axes.text(
             place, height, coordinate_text(valley.position[0], label),

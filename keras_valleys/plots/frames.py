@@ -81,8 +81,8 @@ class SurfaceFrames:
             )
         accent = self._look.accent if color is None else to_hex(color)
         look = dataclasses.replace(self._look, accent=accent)
-        self._line.set_color(look.accent)
-        self._head.set_color(look.accent)
+        for line in (self._line, self._head):
+            line.set(color=look.accent, markerfacecolor=look.accent)
         self._colors = bytes([*self._own_colors, *_blends(look)])
         self._palette = Image.new("P", (1, 1))
         self._palette.putpalette(self._colors)
@@ -161,7 +161,7 @@ class SurfaceFrames:
             add_note(self._axes, look, list(filter(None, notes))[:1])
 
     def _path_artists(self, look, title):
-        line = Line2D([], [], linewidth=1.2, marker="o", markersize=4)
+        line = Line2D([], [], linestyle="-", linewidth=1.2, marker="o", markersize=4)
         line.set(markeredgewidth=0, solid_joinstyle="bevel")  # looks the same and takes less time
         head = Line2D([], [], linestyle="", marker="o", markersize=10)
         head.set_markeredgecolor(look.head)
@@ -252,8 +252,8 @@ def encode(picture):
         # Runs of one color are what a palette image has: smaller and twice as fast as a search.
         picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     else:
-        options = {"dpi": picture.dpi, "facecolor": picture.get_facecolor()}
-        picture.savefig(buffer, format="png", **options)
+        whole = {"dpi": picture.dpi, "bbox_inches": picture.bbox_inches, "pad_inches": 0}
+        picture.savefig(buffer, format="png", facecolor=picture.get_facecolor(), **whole)
     return buffer.getvalue()
 
 
