@@ -231,8 +231,7 @@ class EventWriter:
         """Write a serialized event; tell whether it is in the file, or will be in a while."""
         record = frame(event)
         try:
-            if self._sent < len(self._record):
-                self._send()
+            self._send()
             self._record, self._sent = record, 0
             self._send()
             if time.monotonic() >= self._due:
@@ -244,11 +243,11 @@ class EventWriter:
     def _look(self):
         """A deleted file takes every byte, and nobody will ever read it."""
         self._due = time.monotonic() + SECONDS
-        found = os.fstat(self._file.fileno())
-        if found.st_nlink == 0:  # so some file systems say of any file
-            there = os.path.exists(self.path) and os.path.samestat(found, os.stat(self.path))
-            if not there:
-                raise FileNotFoundError("the file was deleted")
+        found, path = os.fstat(self._file.fileno()), self.path  # some file systems count no links
+        if not found.st_nlink and not (
+            os.path.exists(path) and os.path.samestat(os.stat(path), found)
+        ):
+            raise FileNotFoundError("the file was deleted")
 
     def _send(self):
         # A torn record is completed later, not cut off: a running TensorBoard has read its first
@@ -269,14 +268,11 @@ class EventWriter:
 
 
 def hparams_value(values, trial_id=""):
-    """The hyperparameters of a run as the value of a summary.
+    """The hyperparameters of a run as the value of a summary, or a `ValueError`.
 
     Args:
         values: Dictionary of names to booleans, numbers or strings.
         trial_id: TensorBoard merges runs of equal hyperparameters and equal id into one row.
-
-    Raises:
-        ValueError: The values cannot be written.
 
     Example:
 
