@@ -311,6 +311,24 @@ def test_a_second_fit_is_a_run_of_its_own_that_goes_on(tmp_path, kind):
             assert tab.path(run)[1]["step"].tolist() == list(range(first, first + 16))
 
 
+class Interrupt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_the_next_fit_completes_the_path_of_an_interrupted_one(tmp_path, kind):
+    board = SurfaceBoard(tmp_path / "run")
+    model, (x, y) = rosette_model(), some_data()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=16, verbose=0, callbacks=[board, Interrupt()])
+    model.fit(x, y, batch_size=16, verbose=0, callbacks=[board])
+    with open_tab(kind, tmp_path) as tab:
+        assert tab.path("run")[1]["step"].tolist() == [0, 1, 2, 3]
+        assert tab.path("run-2")[1]["step"].tolist() == [4, 5, 6, 7, 8, 9]
+
+
 def test_writing_is_rare(tmp_path, monkeypatch):
     monkeypatch.setattr(_path_chunks, "SECONDS", 1e9)
     with kv.events.EventWriter(tmp_path / "run") as writer:

@@ -105,6 +105,8 @@ class SurfaceBoard(keras.callbacks.Callback):
         self._reader.train_begin(self.model)
         if self._writer is not None:  # an exception ended the last fit
             self._write_rows()
+            if self._chunks is not None:
+                self._chunks.flush()
             self._writer.close()
         self._writer = EventWriter(self._asked_log_dir)
         self.log_dir = self._writer.log_dir
@@ -140,7 +142,6 @@ class SurfaceBoard(keras.callbacks.Callback):
             self._write_scalars(final)
             self._keep(final)
             self._chunks.flush()
-            self._chunks = None  # as the writer: a board between two fits can be copied
             if self.objective is not None:
                 loss = self.objective(self.objective.point())
                 self._writer.scalar("valley/final_loss", loss, final.step)
@@ -149,7 +150,7 @@ class SurfaceBoard(keras.callbacks.Callback):
                 self._writer.image("valley/path", self._animation(), final.step)
             self._writer.text("valley/report", self._report(), final.step)
         self._writer.close()
-        self._writer, self._images = None, []  # a board between two fits can be copied
+        self._writer, self._images = None, []
 
     def _write_rows(self):
         rows = self._reader.rows
