@@ -10,13 +10,7 @@ import weakref
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
-from keras_valleys._event_values import (
-    as_number,
-    check_step,
-    check_tag,
-    image_strings,
-    unfit,
-)
+from keras_valleys._event_values import as_number, check_step, check_tag, image_strings, unfit
 from keras_valleys._records import claim, frame, local_path
 
 MOST_CURVES = 100  # combinations of tags whose event is kept
@@ -181,24 +175,25 @@ class EventWriter:
         self.close()
 
     def _put(self, tag, tensor, step, metadata):
-        check_tag(tag)
         check_step(step)
         with self._lock:
-            first = None if tag in self._tags else metadata
-            value = summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=first)
-            event = event_pb2.Event(summary={"value": [value]})
+            event = event_pb2.Event(summary={"value": [self._value(tag, tensor, metadata)]})
             self._write((tag,), event, step, metadata.plugin_data.plugin_name)
+
+    def _value(self, tag, tensor, metadata):
+        """What an event says of a tag; the first has the metadata."""
+        check_tag(tag)
+        first = None if tag in self._tags else metadata
+        return summary_pb2.Summary.Value(tag=tag, tensor=tensor, metadata=first)
 
     def _event_of(self, tags):
         """An event with a point of each tag, kept for the next, and the places of the numbers."""
         if tags in self._curves:
             return self._curves[tags]
-        event, metadata = event_pb2.Event(), _metadata("scalars", summary_pb2.DATA_CLASS_SCALAR)
-        for tag in tags:
-            check_tag(tag)
-            tensor = _tensor(types_pb2.DT_FLOAT, float_val=[0])
-            first = None if tag in self._tags else metadata
-            event.summary.value.add(tag=tag, tensor=tensor, metadata=first)
+        tensor = _tensor(types_pb2.DT_FLOAT, float_val=[0])
+        metadata = _metadata("scalars", summary_pb2.DATA_CLASS_SCALAR)
+        values = [self._value(tag, tensor, metadata) for tag in tags]
+        event = event_pb2.Event(summary={"value": values})
         curves = event, [value.tensor.float_val for value in event.summary.value]
         if self._tags.keys() >= set(tags):
             if len(self._curves) >= MOST_CURVES:

@@ -55,8 +55,8 @@ class StepLosses:
             row: A row of the reader, with its logs.
             number: Number of the step within the epoch.
             model: The model.
-            read_tracker: Function that returns the loss tracker's present total and count, if
-                called with True.
+            read_tracker: Function that returns the loss tracker's present total and count, or
+                `None` where there is no tracker.
         """
         undone = _undo_mean(row)
         if undone is not None and self._key != "":
@@ -86,7 +86,7 @@ class StepLosses:
             return None
         count = last.count + last.size
         if not _is_next(last, count, mean * count, loss):
-            total, count = read_tracker(True) or (math.nan, 0)
+            total, count = read_tracker() or (math.nan, 0)
             if count <= last.count or not _close(total / count, mean, 1e-4):
                 return None  # a `model.evaluate` in between has reset it
             if not _is_next(last, count, total, loss):

@@ -70,8 +70,7 @@ class StepReader:
 
     def train_begin(self, model):
         """Meet the model of a new fit."""
-        if self._latest is not None:  # an exception ended the last fit within an epoch
-            self._finish_latest(self._read_tracker())
+        self._finish_latest()  # an exception may have ended the last fit within an epoch
         self._settle(model)
         self._drop_unmade_step()
         # A callback before this one may have raised at the end of a step, which was made.
@@ -103,14 +102,13 @@ class StepReader:
             )
             self._due = step + 1
             return
-        tracked = self._read_tracker()
-        self._finish_latest(tracked)
+        tracked = self._finish_latest()
         self._settle(model)
         if due:
             self._due = (step // self.every + 1) * self.every
             self.final = None
             needed = batch == 0 or self.every > 1 or self._losses.need_tracker
-            before = (tracked or self._read_tracker(needed)) if needed else None
+            before = (tracked or self._read_tracker()) if needed else None
             self._latest = Row(step, self._read(), before=before)
             self.rows.append(self._latest)
             self._open[batch + self._stride - 1] = self._latest
@@ -125,7 +123,7 @@ class StepReader:
         """Read the loss tracker before the validation resets it."""
         if self._latest is not None:
             model = callback.model  # on JAX this copies the state back
-            self._finish_latest(self._read_tracker())
+            self._finish_latest()
             self._settle(model)
 
     def epoch_end(self, model, num_steps=None):
@@ -135,8 +133,7 @@ class StepReader:
         """
         if self._variables is None and not self._meet(model):
             return
-        if self._latest is not None:
-            self._finish_latest(self._read_tracker())
+        self._finish_latest()
         self._settle(model)
         self._drop_unmade_step()
         self._open = {}
@@ -180,10 +177,9 @@ class StepReader:
     def _read(self):
         return self.read(self._flat)
 
-    def _read_tracker(self, needed=False):
-        """Total and count of the loss tracker, where they are needed."""
-        compared = self._latest is not None and self._latest.before is not None
-        if self._tracker is None or not (needed or compared):
+    def _read_tracker(self):
+        """Total and count of the loss tracker, where there is one."""
+        if self._tracker is None:
             return None
         return tuple(float(to_numpy(v)) for v in (self._tracker.total, self._tracker.count))
 
@@ -192,10 +188,13 @@ class StepReader:
         now = _iterations(model)
         return None if now is None or self._iterations is None else now - self._iterations
 
-    def _finish_latest(self, tracked):
-        if self._latest is not None:
-            self._latest.after = tracked
-            self._latest = None
+    def _finish_latest(self):
+        """Read the loss tracker after the latest step, where it was read before; return it."""
+        row, self._latest = self._latest, None
+        if row is None or row.before is None:
+            return None
+        row.after = self._read_tracker()
+        return row.after
 
     def _drop_unmade_step(self):
         """Drop a last row that no update followed: its batch did not exist, or fit was ended."""

@@ -73,6 +73,9 @@ class SurfaceFrames:
         Args:
             color: A color as Matplotlib takes it, such as `optimizer_color` returns; `None` is the
                 theme's.
+
+        Raises:
+            ValueError: The color is unknown.
         """
         if color is not None and not is_color_like(color):
             raise ValueError(
