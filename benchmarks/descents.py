@@ -47,8 +47,9 @@ def fit(start):
 
 def one_at_a_time(objective, starts):
     """The same compiled loop with one start in it, for one start after the other."""
+    from keras_valleys.walks import Ground, Walker
+
     from keras_valleys._optimizers import copier
-    from keras_valleys._walks import Ground, Walker
 
     walker = Walker(Ground(objective, "descend"), copier("sgd", "descend"), 1)
 

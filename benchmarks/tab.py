@@ -18,7 +18,7 @@ import measure
 import numpy as np
 
 import keras_valleys as kv
-from keras_valleys.callbacks._path_chunks import PathChunks, SurfaceRecord
+from keras_valleys._tab import PathChunks, SurfaceRecord
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "tests"))
 import browser as chrome

@@ -1,20 +1,18 @@
-"""Keras optimizers: copies of the caller's, and whether they update each weight by itself."""
+"""An optimizer as users give it: copies, names, rates, identity."""
 
-import contextlib
 import copy
+import dataclasses
 import inspect
 import json
+import numbers
 import reprlib
+import warnings
 
 import keras
-import numpy as np
-from keras import ops
 
-from keras_valleys._backends import applier
-from keras_valleys._weights import to_numpy
+from keras_valleys._fingerprints import description
 
-MOVES = 6  # updates that are compared
-PATIENCE = 20  # calls in which none came, as where a learning rate has run out
+FORMS = "a name, a Keras optimizer, its config, or a function without arguments that makes one"
 
 
 def copier(given, owner):
@@ -61,105 +59,202 @@ def _plain(value):
     return value if isinstance(value, str | int | float | None) else repr(value)
 
 
-def check_elementwise(make, objective, *, num, owner):
-    """Refuse an optimizer under which starts side by side would not go as each alone.
-
-    The optimizer itself is run: on some rows of weights together, and on each row alone, in
-    variables of the model's shapes as `model.fit` has them. One row of gradients is NaN. Gradients
-    of many sizes come in turn, since clipping only shows where it clips.
-
-    Args:
-        make: Function that makes the optimizer.
-        objective: A `keras_valleys.objectives.Objective`.
-        num: Number of starts.
-        owner: Name of the asking function, for the error message.
-    """
-    size, shapes = objective.size, list(zip(objective.names, objective.shapes, strict=True))
-    random = np.random.default_rng(0)
-    # From zero the smallest learning rate shows; at zero some have no step of their own to take.
-    starts = np.stack([np.zeros(size), random.normal(size=size)])
-    starts = starts.astype(objective.dtype)
-    groups = [starts[:1], starts[1:]] if num == 1 else [np.concatenate([starts, starts[1:]])]
-    together = [_Run(make(), rows, [("weights", rows.shape)]) for rows in groups]
-    alone = [_Run(make(), row, shapes) for row in starts]
-    moves, idle, largest = 0, 0, np.abs(starts)
-    patience = PATIENCE * (make().gradient_accumulation_steps or 1)
-    while moves < MOVES and idle < patience:
-        slopes = random.normal(size=(3, size)) * 10.0 ** (2 * moves - 3)
-        slopes[2] = np.nan
-        before = alone[1].point()
-        for run, rows in zip(together, _shares(slopes, groups), strict=True):
-            run.update(rows)
-        for run, row in zip(alone, slopes[:2], strict=True):
-            run.update(row)
-        ends = np.concatenate([run.point() for run in together]).reshape(-1, size)
-        expected = np.stack([run.point() for run in alone])
-        largest = np.fmax(largest, np.abs(expected))
-        if not _agree(ends[:2], expected, largest.max(axis=1, keepdims=True)):
-            raise _couples(make(), num, owner)
-        moved = not np.array_equal(before, expected[1], equal_nan=True)
-        moves, idle = moves + moved, 0 if moved else idle + 1
-
-
-class _Run:
-    """An optimizer on variables of its own."""
-
-    def __init__(self, optimizer, values, shapes):
-        self._shapes = [shape for _, shape in shapes]
-        parts = self._split(values.reshape(-1))
-        self._variables = [_variable(path, a) for (path, _), a in zip(shapes, parts, strict=True)]
-        optimizer.build(self._variables)
-        self._apply = applier(optimizer, self._variables)
-
-    def update(self, slopes):
-        dtype = self._variables[0].dtype
-        parts = [ops.convert_to_tensor(a, dtype) for a in self._split(slopes.reshape(-1))]
-        self._apply(parts)
-
-    def point(self):
-        return np.concatenate([to_numpy(variable).reshape(-1) for variable in self._variables])
-
-    def _split(self, flat):
-        sizes = [int(np.prod(shape)) for shape in self._shapes]
-        parts = np.split(flat, np.cumsum(sizes)[:-1])
-        return [a.reshape(shape) for a, shape in zip(parts, self._shapes, strict=True)]
-
-
-def _variable(path, value):
-    *scopes, name = path.split("/")
-    with contextlib.ExitStack() as stack:
-        for scope in scopes:
-            stack.enter_context(keras.name_scope(scope))
-        return keras.Variable(value, dtype=str(value.dtype), trainable=False, name=name)
-
-
-def _shares(rows, groups):
-    return [rows] if len(groups) == 1 else [rows[:1], rows[1:2]]
-
-
-def _agree(found, expected, largest):
-    """Whether rows are equal but for rounding of `largest`; also where both are NaN or infinite."""
-    with np.errstate(invalid="ignore"):
-        close = np.abs(found - expected) <= 1e-5 * largest
-    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-    return bool(np.all(close | same))
-
-
 def _excludes(optimizer):
     # Not in its config, so that a copy would not know of it.
     names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
     return any(getattr(optimizer, name, None) for name in names)
 
 
-def _couples(optimizer, num, owner):
-    options = {name: getattr(optimizer, name, None) for name in ("clipnorm", "global_clipnorm")}
-    found = ", ".join(f"{name}={value}" for name, value in options.items() if value)
-    alone = "in one variable it does not go as in the model's own" if num == 1 else (
-        "starts side by side do not go as each alone"
-    )  # fmt: skip
-    return ValueError(
-        f"`{owner}` expects an optimizer that updates each weight by itself. Received: "
-        f"{label_of(optimizer)}{f' with {found}' if found else ''}, under which {alone}. Use "
-        f"{'clipvalue' if found else 'Adam, SGD or another without norms over several weights'}, "
-        "or run `model.fit` from each start."
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """An optimizer under a label.
+
+    Attributes:
+        label: Its name in the comparison.
+        make: Function that returns a new optimizer, or fails.
+    """
+
+    label: str
+    make: object
+
+    def fresh(self, rate=None):
+        """A new optimizer, with another learning rate where one is given."""
+        optimizer = self.make()
+        if rate is not None:
+            optimizer.learning_rate = rate
+        return optimizer
+
+    def rate(self):
+        """The learning rate, the name of its schedule, or `None` where there is none."""
+        try:
+            return learning_rate_of(self.make())
+        except Exception:  # it fails in each of its runs, and each says why
+            return None
+
+    def identity(self, rate):
+        """Text that differs where the optimizer does, or `None` where it cannot be made."""
+        try:
+            optimizer = self.fresh(rate)
+            config = keras.optimizers.serialize(optimizer)
+            return description([self.label, config, _numbers_and_texts(optimizer)])
+        except Exception:  # as above
+            return None
+
+
+def as_candidates(optimizers):
+    """The candidates of a dictionary or a list of optimizers."""
+    if isinstance(optimizers, dict) and "class_name" not in optimizers:
+        labels, given = [str(label) for label in optimizers], list(optimizers.values())
+    elif isinstance(optimizers, list | tuple):
+        labels, given = None, list(optimizers)
+    else:
+        labels, given = None, []
+    if not given or (labels is not None and len(set(labels)) < len(labels)):
+        raise ValueError(
+            "`compare` expects `optimizers` to be a dictionary of labels to optimizers, each "
+            f"{FORMS}, or a list of these. Received: optimizers={optimizers!r}. "
+            "Use {'adam': 'adam', 'slow adam': keras.optimizers.Adam(1e-4)}."
+        )
+    makers = [_maker(one) for one in given]
+    if labels is None:
+        labels = _labels(given, makers)
+    return [Candidate(label, make) for label, make in zip(labels, makers, strict=True)]
+
+
+def learning_rate_of(optimizer):
+    """A number as it was given, the name of a schedule, or `None`."""
+    rate = getattr(optimizer, "inner_optimizer", optimizer).get_config().get("learning_rate")
+    if isinstance(rate, dict):  # a LearningRateSchedule
+        return str(rate.get("class_name", "schedule"))
+    try:
+        return float(f"{float(rate):.7g}")  # float32 at heart
+    except (TypeError, ValueError):
+        return None
+
+
+def _maker(given):
+    if isinstance(given, str):
+        return _named(given)
+    if isinstance(given, keras.optimizers.Optimizer):
+        return _copier(given)
+    if isinstance(given, dict) and isinstance(given.get("class_name"), str):
+        config = copy.deepcopy(given)  # Keras writes into it
+        return lambda: keras.optimizers.get(copy.deepcopy(config))
+    if callable(given) and not isinstance(given, keras.layers.Layer):
+        return _caller(given)
+    raise ValueError(
+        f"`compare` expects each of `optimizers` to be {FORMS}. Received: {given!r}. "
+        "Use 'adam', or keras.optimizers.Adam(0.01)."
     )
+
+
+def _named(name):
+    """Keras' own classes in any case, also those that `keras.optimizers.get` has not by name."""
+    known = {
+        key.lower(): value
+        for key, value in vars(keras.optimizers).items()
+        if isinstance(value, type)
+        and issubclass(value, keras.optimizers.Optimizer)
+        and value is not keras.optimizers.Optimizer
+    }
+    make = known.get(name.lower())
+    if make is None:  # one that the user registered
+        make = keras.saving.get_registered_object(name)
+    if make is None:
+        raise ValueError(
+            f"`compare` expects the name of a Keras optimizer. Received: {name!r}. "
+            f"Choose from {', '.join(sorted(known))}, or register yours."
+        )
+    return _caller(make)
+
+
+def _copier(given):
+    kind, config, known = type(given), given.get_config(), _numbers_and_texts(given)
+
+    def make():
+        try:
+            made = kind.from_config(copy.deepcopy(config))
+            if _numbers_and_texts(made) != known:
+                raise ValueError("its get_config leaves out what it was made with")
+        except Exception as error:
+            raise TypeError(
+                f"it cannot be made again from its config: {error}. Give a function that makes it"
+            ) from error
+        return made
+
+    return make
+
+
+def _numbers_and_texts(optimizer):
+    """The numbers and texts that an optimizer holds, as its author named them."""
+    return {
+        name: value
+        for name, value in vars(optimizer).items()
+        if isinstance(value, int | float | str)
+        and not name.startswith("_")
+        and name not in ("built", "name")
+    }
+
+
+def _caller(function):
+    def make():
+        made, other = function(), function()
+        if not isinstance(made, keras.optimizers.Optimizer):
+            raise TypeError(f"the function returned {made!r}, which is no Keras optimizer")
+        return _copier(made)() if made is other or made.built else made  # the user's own, or new
+
+    return make
+
+
+def _labels(given, makers):
+    """A label for each of a list: its name, with the learning rate where names are alike."""
+    names, rates = [], []
+    for one, make in zip(given, makers, strict=True):
+        candidate = Candidate("", make)
+        rates.append(candidate.rate())
+        names.append(one if isinstance(one, str) else _class_name(one, make))
+    alike = [sum(name == other for other in names) > 1 for name in names]
+    labels = [
+        f"{name} {rate:g}" if twice and isinstance(rate, float) else name
+        for name, rate, twice in zip(names, rates, alike, strict=True)
+    ]
+    found = []
+    for label in labels:
+        number = 1
+        while (unique := label if number == 1 else f"{label} ({number})") in found:
+            number += 1
+        found.append(unique)
+    return found
+
+
+def _class_name(given, make):
+    try:
+        return type(make()).__name__
+    except Exception:  # it fails in each of its runs, and each says why
+        return given["class_name"] if isinstance(given, dict) else given.__name__
+
+
+def optimizer_name(model):
+    """The class name of the optimizer, as a label."""
+    return "" if model.optimizer is None else type(_optimizer_of(model)).__name__
+
+
+def optimizer_settings(model):
+    """The optimizer's name and learning rate, a number or the name of a schedule, if it tells."""
+    values = {"optimizer": optimizer_name(model)}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of saving a lambda
+            rate = _optimizer_of(model).get_config()["learning_rate"]
+    except Exception:  # without an optimizer, or with one that cannot be saved, a model can train
+        return values
+    if isinstance(rate, dict):
+        rate = rate.get("class_name", "schedule")
+    elif isinstance(rate, numbers.Real):
+        rate = float(f"{rate:.7g}")
+    return {**values, "learning_rate": rate} if isinstance(rate, str | float) else values
+
+
+def _optimizer_of(model):
+    """The optimizer that moves the weights: the one inside a `LossScaleOptimizer`, or `None`."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)

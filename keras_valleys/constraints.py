@@ -4,6 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
+__all__ = ["WrapAngle"]
+
+
+def __dir__():
+    return __all__
+
 
 @keras.saving.register_keras_serializable(package="keras_valleys")
 class WrapAngle(keras.constraints.Constraint):

@@ -5,6 +5,12 @@ import numbers
 
 import numpy as np
 
+__all__ = ["repeat", "rosette", "straight_line"]
+
+
+def __dir__():
+    return __all__
+
 
 def rosette(num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314, split_seed=42):
     """Straight lines through the origin, at evenly spaced angles.

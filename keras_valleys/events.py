@@ -1,17 +1,26 @@
 """TensorBoard event files, written without TensorFlow."""
 
 import contextlib
+import functools
+import io
 import os
+import socket
+import struct
 import threading
 import time
 import warnings
 import weakref
 
+import google_crc32c
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
-from keras_valleys._event_values import as_number, check_step, check_tag, image_strings, unfit
-from keras_valleys._records import claim, frame, local_path
+__all__ = ["EventWriter", "hparams_value"]
+
+
+def __dir__():
+    return __all__
+
 
 MOST_CURVES = 100  # combinations of tags whose event is kept
 SECONDS = 0.1  # between two looks at the file, each of which takes as long as writing an event
@@ -292,3 +301,106 @@ def _tensor(dtype, *shape, **values):
 def _metadata(plugin_name, data_class, content=b"", **fields):
     plugin = {"plugin_name": plugin_name, "content": content}
     return summary_pb2.SummaryMetadata(data_class=data_class, plugin_data=plugin, **fields)
+
+
+def unfit(expected, received, remedy):
+    """The error that tells what was expected, what came, and what to do."""
+    return ValueError(f"`EventWriter` expects {expected}. Received: {received}. {remedy}")
+
+
+def check_tag(tag):
+    """Refuse a tag that TensorBoard cannot show."""
+    if not isinstance(tag, str) or not tag:
+        raise unfit("a string as `tag`", f"tag={tag!r}", "Name it, such as 'valley/loss'.")
+
+
+def check_step(step):
+    """Refuse a step that TensorBoard cannot show."""
+    if not isinstance(step, int | np.integer) or not 0 <= step < 2**63:
+        raise unfit("an integer >= 0 as `step`", f"step={step!r}", "Count steps from 0.")
+
+
+def as_number(value):
+    """A number, also one in a tensor of rank 0, as a float."""
+    if isinstance(value, float | np.floating):  # the quick way of almost all
+        return float(value)
+    with contextlib.suppress(ArithmeticError, TypeError, ValueError):
+        if np.ndim(value) == 0 and not isinstance(value, str | bytes):
+            return float(value)
+    raise unfit("a number as `value`", f"value={value!r}", "Pass float(value).")
+
+
+def image_strings(image):
+    """Width, height and encoded bytes of an image, as TensorBoard stores it."""
+    from PIL import Image  # takes 0.05 s
+
+    if isinstance(image, bytes | bytearray | memoryview):
+        try:
+            with Image.open(io.BytesIO(image), formats=("PNG", "JPEG", "GIF")) as opened:
+                return *(b"%d" % size for size in opened.size), bytes(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise unfit("a PNG, JPEG or GIF image", f"{error}", "Encode it as PNG.") from error
+    array = np.asarray(image)
+    height, width, channels = array.shape if array.ndim == 3 else (0, 0, 0)
+    if array.dtype != np.uint8 or not height * width or channels not in (3, 4):
+        received = f"dtype {array.dtype}, shape {array.shape}"
+        raise unfit("a uint8 image (height, width, 3 or 4)", received, "Convert and reshape it.")
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, format="PNG")
+    return b"%d" % width, b"%d" % height, file.getvalue()
+
+
+def local_path(log_dir):
+    """The absolute path of a log directory."""
+    if not isinstance(log_dir, str | os.PathLike) or not str(log_dir) or "://" in str(log_dir):
+        raise ValueError(
+            "`EventWriter` and `SurfaceBoard` expect a local path. "
+            f"Received: log_dir={log_dir!r}. Use a local folder, and copy it."
+        )
+    return os.path.abspath(log_dir)
+
+
+def claim(log_dir):
+    """Make the first free folder of log_dir, log_dir-2, ..., and an open event file in it."""
+    folder, number = log_dir, 1
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return folder, _create_event_file(folder)
+        number += 1
+        folder = f"{log_dir}-{number}"
+
+
+def _create_event_file(folder):
+    os.makedirs(folder, exist_ok=True)
+    _check_free(folder)
+    # Of all who found the folder free, one at a time makes the claim, and looks again.
+    mark = os.path.join(folder, ".event_writer")
+    open(mark, "xb").close()
+    try:
+        _check_free(folder, besides=mark)
+        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}"
+        return open(os.path.join(folder, name), "xb", buffering=0)
+    finally:
+        os.remove(mark)
+
+
+def _check_free(folder, besides=None):
+    with os.scandir(folder) as entries:
+        if any(entry.path != besides and not entry.is_dir() for entry in entries):
+            raise FileExistsError(folder)
+
+
+def frame(data):
+    """A record of an event file: length and bytes, each with its checksum."""
+    return b"".join((_head(len(data)), data, _masked_crc(data)))
+
+
+@functools.lru_cache(maxsize=64)  # the points of a curve are of few lengths
+def _head(length):
+    length = struct.pack("<Q", length)
+    return length + _masked_crc(length)
+
+
+def _masked_crc(data):
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -6,10 +6,16 @@ import warnings
 import keras
 import numpy as np
 
-from keras_valleys import _backends
+from keras_valleys import _backend
 from keras_valleys._checks import check_whole
-from keras_valleys._eigen import leading
+from keras_valleys._linalg import leading
 from keras_valleys.objectives import CALL_BYTES
+
+__all__ = ["Sharpness", "gradient", "hessian_vector_product", "sharpness"]
+
+
+def __dir__():
+    return __all__
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -206,14 +212,14 @@ def _trace(multiply, pairs, num_samples, seed):
 
 
 def _gradients(loss, points):
-    return _backends.map_rows(lambda point: _backends.gradient(loss, point), points)
+    return _backend.map_rows(lambda point: _backend.gradient(loss, point), points)
 
 
 def _products(loss, vectors, point):
     def product(vector):
-        return _backends.hessian_vector_product(loss, point, vector)
+        return _backend.hessian_vector_product(loss, point, vector)
 
-    return _backends.map_rows(product, vectors)
+    return _backend.map_rows(product, vectors)
 
 
 def _by_rows(objective, function, rows, *others):

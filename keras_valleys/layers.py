@@ -8,6 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
+__all__ = ["AngleFit"]
+
+
+def __dir__():
+    return __all__
+
 
 @keras.saving.register_keras_serializable(package="keras_valleys")
 class AngleFit(keras.layers.Layer):

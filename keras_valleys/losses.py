@@ -7,6 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
+__all__ = ["RootError", "root_error"]
+
+
+def __dir__():
+    return __all__
+
 
 @keras.saving.register_keras_serializable(package="keras_valleys")
 def root_error(y_true, y_pred, root=4.0):

@@ -2,6 +2,12 @@
 
 import keras
 
+__all__ = ["StepLoss"]
+
+
+def __dir__():
+    return __all__
+
 
 @keras.saving.register_keras_serializable(package="keras_valleys")
 class StepLoss(keras.metrics.Metric):

@@ -6,12 +6,19 @@ import json
 
 import numpy as np
 
-from keras_valleys._archives import write_whole
-from keras_valleys._views import path_rows, surface_info, valleys_of
+from keras_valleys._files import write_whole
+from keras_valleys._tab import path_rows, surface_info, valleys_of
 from keras_valleys.plots import optimizer_color
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectory, on_surface
 from tensorboard_plugin_valleys import assets, payload
+
+__all__ = ["write_html"]
+
+
+def __dir__():
+    return __all__
+
 
 TEMPLATE = """<!DOCTYPE html>
 <html lang="en">

@@ -14,7 +14,7 @@ from keras import layers, optimizers
 
 import keras_valleys as kv
 from keras_valleys.descents import BasinMap, basin_map, descend
-from keras_valleys.plots._territories import valley_color
+from keras_valleys.plots.basins import valley_color
 
 SCRIPT = pathlib.Path(__file__).parent.parent / "scripts" / "map_basins.py"
 STARTS = np.radians(np.linspace(-84, 79, 14))

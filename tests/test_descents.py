@@ -14,8 +14,8 @@ from cases import rosette_model, set_weights, weights_of
 from keras import layers, optimizers
 
 import keras_valleys as kv
-from keras_valleys import _walks, descents
-from keras_valleys.descents import descend
+from keras_valleys import descents
+from keras_valleys.descents import descend, walks
 
 TESTS = str(pathlib.Path(__file__).parent)
 CLASSES = {
@@ -178,7 +178,7 @@ def test_starts_together_and_in_turn_go_the_same_way(make, monkeypatch):
     starts = starts_of(objective, 5)
     found = []
     for together in (True, False):
-        monkeypatch.setattr(_walks, "pays_together", lambda _, together=together: together)
+        monkeypatch.setattr(walks, "pays_together", lambda _, together=together: together)
         found.append(descend(objective, "adam", starts, STEPS).weights)
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-6)
 
@@ -225,14 +225,14 @@ def test_one_start_goes_as_among_many_and_as_in_chunks(monkeypatch):
     many = descend(objective, form, starts, STEPS, paths=True)
     one = descend(objective, form, starts[4:5], STEPS, paths=True)
     np.testing.assert_allclose(one.paths[:, 0], many.paths[:, 4], rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr(_walks, "MOST", 4)
+    monkeypatch.setattr(walks, "MOST", 4)
     chunks = descend(objective, form, starts, STEPS, paths=True)
     np.testing.assert_allclose(chunks.paths, many.paths, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_start_that_diverges_harms_no_other(together, monkeypatch):
-    monkeypatch.setattr(_walks, "pays_together", lambda _: together)
+    monkeypatch.setattr(walks, "pays_together", lambda _: together)
     objective = objective_of(line)
     starts = starts_of(objective, 4)
     calm = descend(objective, FORMS["momentum"](), starts, STEPS, paths=True)
@@ -385,9 +385,9 @@ t.unfinished({str(path)!r})
 
 def unfinished(path, count=False):
     """40 starts in chunks of 4, the file written after each, some time apart."""
-    from keras_valleys import _checkpoints
+    from keras_valleys import _progress
 
-    calls, walk = [], _walks.Walker.__call__
+    calls, walk = [], walks.Walker.__call__
 
     def slowly(*arguments):
         time.sleep(0.0 if count else 0.05)
@@ -395,9 +395,9 @@ def unfinished(path, count=False):
         return walk(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_walks, "MOST", 4)
-        patch.setattr(_checkpoints, "SECONDS", 0)
-        patch.setattr(_walks.Walker, "__call__", slowly)
+        patch.setattr(walks, "MOST", 4)
+        patch.setattr(_progress, "SECONDS", 0)
+        patch.setattr(walks.Walker, "__call__", slowly)
         starts = np.linspace(-1.4, 1.3, 40)
         found = descend(
             objective_of(angle), optimizers.Adam(0.02), starts, 5, paths=2, verbose=0,
@@ -414,7 +414,7 @@ def _finished(path):
 
 
 def test_progress(capsys, monkeypatch):
-    monkeypatch.setattr(_walks, "MOST", 4)
+    monkeypatch.setattr(walks, "MOST", 4)
     objective = objective_of(line)
     starts = starts_of(objective, 12)
     descend(objective, "sgd", starts, 2, verbose=1)

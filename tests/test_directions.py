@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_valleys import _filters, _rows, directions, gradients, surfaces
-from keras_valleys.directions import Directions
+from keras_valleys import directions, gradients, surfaces
+from keras_valleys.directions import Directions, filters, principal_components
 from keras_valleys.objectives import Objective
 from keras_valleys.trajectories import Trajectory
 
@@ -120,8 +120,8 @@ def test_each_filter_is_as_long_as_that_of_the_weights(name):
     (variable,) = [v for v in model.trainable_variables if v.name == weight]
     assert tuple(variable.shape) == weight_shape
     raw, weights = np.random.RandomState(2).normal(size=(2, *weight_shape))
-    (own,) = _filters.filter_axes(model, [variable])
-    check_rule(_filters.matched(raw, weights, own), weights, raw, axes)
+    (own,) = filters.filter_axes(model, [variable])
+    check_rule(filters.matched(raw, weights, own), weights, raw, axes)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_grouped_attention_as_well():
     inputs = keras.Input((6, 5))
     layer = layers.GroupQueryAttention(3, 4, 2, use_bias=False)
     model = keras.Model(inputs, layer(inputs, inputs))
-    axes = _filters.filter_axes(model, model.trainable_variables)
+    axes = filters.filter_axes(model, model.trainable_variables)
     shapes = [tuple(v.shape) for v in model.trainable_variables]
     assert shapes == [(5, 4, 3), (5, 2, 3), (5, 2, 3), (4, 3, 5)]
     assert axes == [(0,), (0,), (0,), (0, 1)]
@@ -205,7 +205,7 @@ def test_owners_are_found_wherever_they_are():
         (v.name, tuple(v.shape)): axes
         for v, axes in zip(
             outer.trainable_variables,
-            _filters.filter_axes(outer, outer.trainable_variables),
+            filters.filter_axes(outer, outer.trainable_variables),
             strict=True,
         )
     }
@@ -227,7 +227,7 @@ OTHERS = [models.attention, models.convolutions, models.noise, models.recurrent,
 @pytest.mark.parametrize("make", OTHERS, ids=lambda make: make.__name__)
 def test_every_model_has_its_directions(make):
     model, _, _ = make()
-    axes = _filters.filter_axes(model, model.trainable_variables)
+    axes = filters.filter_axes(model, model.trainable_variables)
     for variable, own in zip(model.trainable_variables, axes, strict=True):
         rank = len(variable.shape)
         assert set(own) <= set(range(rank)) and (own or not rank)
@@ -357,8 +357,8 @@ def check_principal(found, rows, count):
 @pytest.mark.parametrize("gram_rows", [1, 1024], ids=["by products", "by all pairs"])
 @pytest.mark.parametrize("shape", [(23, 40), (60, 40)])
 def test_principal_directions_are_those_of_the_covariance(shape, gram_rows, monkeypatch):
-    monkeypatch.setattr(_rows, "GRAM_ROWS", gram_rows)
-    monkeypatch.setattr(_rows, "BLOCK_NUMBERS", 200)
+    monkeypatch.setattr(principal_components, "GRAM_ROWS", gram_rows)
+    monkeypatch.setattr(principal_components, "BLOCK_NUMBERS", 200)
     rows = walk(*shape)
     for count in (1, 3):
         check_principal(directions.principal(rows, count), rows, count)
@@ -400,7 +400,7 @@ def test_a_single_weight_has_one_principal_direction():
     ],
 )
 def test_rows_that_span_too_little_are_refused(rows, message, gram_rows, monkeypatch):
-    monkeypatch.setattr(_rows, "GRAM_ROWS", gram_rows)
+    monkeypatch.setattr(principal_components, "GRAM_ROWS", gram_rows)
     with pytest.raises(ValueError, match=f"`principal` expects .*{message}"):
         directions.principal(rows)
 

@@ -20,7 +20,7 @@ from readers import READERS, open_reader
 from tensorboard.compat.proto import event_pb2
 from tensorboard.compat.tensorflow_stub import errors, pywrap_tensorflow
 
-from keras_valleys import _records
+from keras_valleys import events
 from keras_valleys.events import EventWriter
 
 
@@ -541,7 +541,7 @@ def test_threads_share_a_writer(writer):
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 255, 4096, 70001])
 def test_the_checksum_is_tensorboards(length):
     data = np.random.default_rng(length).bytes(length)
-    assert _records._masked_crc(data) == struct.pack("<I", pywrap_tensorflow.masked_crc32c(data))
+    assert events._masked_crc(data) == struct.pack("<I", pywrap_tensorflow.masked_crc32c(data))
 
 
 ALONE = """

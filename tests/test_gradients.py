@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_valleys import _eigen, gradients
+from keras_valleys import _linalg, gradients
 from keras_valleys.gradients import Sharpness, gradient, hessian_vector_product, sharpness
 from keras_valleys.objectives import Objective
 
@@ -236,10 +236,10 @@ SPECTRA = {
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("rows", [24, 256], ids=["restarted", "whole"])
 def test_leading_eigenvalues_are_those_of_the_dense_solver(name, rows, monkeypatch):
-    monkeypatch.setattr(_eigen, "BASIS_ROWS", rows)
+    monkeypatch.setattr(_linalg, "BASIS_ROWS", rows)
     values, count = SPECTRA[name]
     dense = matrix(values)
-    found = _eigen.leading(lambda vector: dense @ vector, len(dense), count, tolerance=1e-6)
+    found = _linalg.leading(lambda vector: dense @ vector, len(dense), count, tolerance=1e-6)
     expected = np.sort(values)[::-1][:count]
     scale = np.abs(values).max()
     np.testing.assert_allclose(found.values, expected, rtol=1e-9, atol=1e-13 * scale)
@@ -256,7 +256,7 @@ def test_the_trace_is_estimated_without_bias_and_its_error_is_right(count):
     def multiply(vector):
         return dense @ vector
 
-    pairs = _eigen.leading(multiply, len(values), count, tolerance=1e-9)
+    pairs = _linalg.leading(multiply, len(values), count, tolerance=1e-9)
     found = [gradients._trace(multiply, pairs, 50, seed) for seed in range(200)]
     traces, errors, products = np.transpose(found)
     assert np.all(products == 50)
@@ -275,13 +275,13 @@ def test_noisy_products_are_not_asked_for_more_than_they_say():
     def multiply(vector):
         return (dense @ vector) * (1 + 1e-7 * random.normal(size=len(vector)))
 
-    found = _eigen.leading(multiply, 152, 3, tolerance=1e-12, precision=2.0**-23)
+    found = _linalg.leading(multiply, 152, 3, tolerance=1e-12, precision=2.0**-23)
     assert found.converged and found.num_products < 152
     np.testing.assert_allclose(found.values, [100, 90, 1], atol=1e-4)
 
 
 def test_an_end_without_convergence_is_told(monkeypatch):
-    monkeypatch.setattr(_eigen, "MOST_PRODUCTS", 4)
+    monkeypatch.setattr(_linalg, "MOST_PRODUCTS", 4)
     model, x, y = curved()
     objective = Objective(model, x, y)
     with pytest.warns(RuntimeWarning, match="stopped after 6 Hessian-vector products"):

@@ -149,7 +149,7 @@ DATASETS = [Table, tf_dataset, data_loader]
 @pytest.mark.parametrize("make", DATASETS, ids=lambda make: make.__name__)
 def test_data_sets(make, streams, monkeypatch):
     if streams:
-        monkeypatch.setattr("keras_valleys._batches.KEPT_BYTES", 200)
+        monkeypatch.setattr("keras_valleys.objectives.data.KEPT_BYTES", 200)
     model, x, y = models.batch_normalization()
     dataset = make(x.astype("float32"), y.astype("float32"))
     objective = Objective(model, dataset)
@@ -165,15 +165,15 @@ def test_data_sets(make, streams, monkeypatch):
 @pytest.mark.parametrize("make", DATASETS, ids=lambda make: make.__name__)
 def test_data_that_change_from_pass_to_pass_are_refused(make, streams, monkeypatch):
     if streams:
-        monkeypatch.setattr("keras_valleys._batches.KEPT_BYTES", 200)
+        monkeypatch.setattr("keras_valleys.objectives.data.KEPT_BYTES", 200)
     model, x, y = models.sequential()
     with pytest.raises(ValueError, match="Leave out shuffling and augmentation"):
         Objective(model, make(x.astype("float32"), y.astype("float32"), shuffled=True))
 
 
 def test_data_that_change_later_are_refused_too(monkeypatch):
-    monkeypatch.setattr("keras_valleys._batches.KEPT_BYTES", 200)
-    monkeypatch.setattr("keras_valleys._batches.NUM_COMPARED", 1)
+    monkeypatch.setattr("keras_valleys.objectives.data.KEPT_BYTES", 200)
+    monkeypatch.setattr("keras_valleys.objectives.data.NUM_COMPARED", 1)
     model, x, y = models.sequential()
     table = Table(x, y)
     objective = Objective(model, table)

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from keras_valleys import plots
-from keras_valleys.plots import _honesty, _meshes, _paths
+from keras_valleys.plots import paths, surfaces_3d
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Projection, Trajectory, on_surface
 
@@ -66,12 +66,12 @@ def test_heights_between_samples_are_bilinear():
     x, y = np.cumsum(random.uniform(0.1, 2, 7)), np.cumsum(random.uniform(0.1, 2, 5))
     surface = Surface(2 * x[:, None] - 3 * y + x[:, None] * y, (x, y), np.eye(2), np.zeros(2))
     u, v = random.uniform(x[0], x[-1], 50), random.uniform(y[0], y[-1], 50)
-    found = _paths.height_on(np.stack([u, v], axis=1), surface)
+    found = paths.height_on(np.stack([u, v], axis=1), surface)
     np.testing.assert_allclose(found, 2 * u - 3 * v + u * v)
     grid = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
-    np.testing.assert_allclose(_paths.height_on(grid, surface), surface.losses.ravel())
+    np.testing.assert_allclose(paths.height_on(grid, surface), surface.losses.ravel())
     outside = [[x[0] - 1, y[1]], [x[1], y[-1] + 1], [np.nan, y[1]]]
-    assert np.isnan(_paths.height_on(np.array(outside), surface)).all()
+    assert np.isnan(paths.height_on(np.array(outside), surface)).all()
 
 
 def test_what_a_ridge_hides_is_hidden():
@@ -80,9 +80,9 @@ def test_what_a_ridge_hides_is_hidden():
     surface = Surface(ridge, (x, y), np.eye(2), np.zeros(2))
     points = np.array([[2, 6, 0.1], [2, 2, 0.1], [2, 6, 3], [2, 4, 2.01], [2, 2, -1], [2, 6, 0.9]])
     to_viewer = np.array([0.0, -8, 4])  # low in front of the ridge
-    found = _meshes.is_hidden(points, surface, to_viewer, top=9)
+    found = surfaces_3d.is_hidden(points, surface, to_viewer, top=9)
     assert found.tolist() == [True, False, False, False, True, True]
-    assert not _meshes.is_hidden(points[-1:], surface, to_viewer, top=1.6)[0]
+    assert not surfaces_3d.is_hidden(points[-1:], surface, to_viewer, top=1.6)[0]
 
 
 # In space.
@@ -113,7 +113,7 @@ def test_surface_3d_draws_paths_at_their_true_losses_with_lines_to_the_surface()
     segments = np.array(drops._segments3d)
     assert len(segments) > 3
     np.testing.assert_allclose(segments[:, 0, :2], segments[:, 1, :2])
-    ground = _paths.height_on(segments[:, 1, :2], plane())
+    ground = paths.height_on(segments[:, 1, :2], plane())
     np.testing.assert_allclose(segments[:, 1, 2], ground)
     assert set(segments[:, 0, 2]) <= set(path.losses)
     assert legend(figure) == ["minimum 1", "adam"]
@@ -125,7 +125,7 @@ def test_surface_3d_lays_a_path_without_losses_on_the_surface():
     figure = plots.surface_3d(plane(), path)
     lines = [row for row in figure.axes[0].lines if len(row.get_data_3d()[0]) == 20]
     z = np.array(lines[0].get_data_3d())[2]
-    np.testing.assert_allclose(z, _paths.height_on(path.weights[:, :2], plane()))
+    np.testing.assert_allclose(z, paths.height_on(path.weights[:, :2], plane()))
     drops = next(c for c in figure.axes[0].collections if c.get_gid() == "drops")
     assert len(drops._segments3d) == 0
 
@@ -171,7 +171,7 @@ def test_surface_3d_thins_a_fine_grid_and_keeps_its_ends():
     x, y = np.linspace(-1, 4, 1001), np.linspace(-2, 1.5, 333)
     surface = Surface(bowl(x[:, None], y), (x, y), np.eye(2), np.zeros(2))
     corners = cells(plots.surface_3d(surface))
-    assert len(corners) == _meshes.MAX_CELLS**2
+    assert len(corners) == surfaces_3d.MAX_CELLS**2
     assert [corners[..., 0].min(), corners[..., 0].max()] == [-1, 4]
     assert [corners[..., 1].min(), corners[..., 1].max()] == [-2, 1.5]
 
@@ -245,7 +245,7 @@ def test_of_many_paths_the_worst_is_told():
 def test_a_share_is_not_rounded_to_the_whole(share, text):
     rows = np.zeros(2)
     found = Projection(rows, rows[:, None], rows, rows, rows, rows, share, 0, 9)
-    assert _honesty.sentence(found, "a").startswith(f"a: {text} of its variance lies in this line")
+    assert paths.sentence(found, "a").startswith(f"a: {text} of its variance lies in this line")
 
 
 def measured(path, surface):
@@ -330,8 +330,8 @@ def test_ten_paths_of_any_name(name):
 @pytest.mark.parametrize("value", [2.0, 0.0, np.nan, np.inf, 1e30, -3.0])
 def test_flat_and_lost_surfaces(name, value):
     runs = [run(), Trajectory([0], [[0.5] * SIZE], [3.0]), run(2, losses=np.full(20, np.inf))]
-    for paths in (runs, runs[:1], runs[1:2], []):
-        draw(DRAWN[name](paths, losses=np.full_like(LOSSES, value)))
+    for given in (runs, runs[:1], runs[1:2], []):
+        draw(DRAWN[name](given, losses=np.full_like(LOSSES, value)))
 
 
 @pytest.mark.parametrize("name", DRAWN)

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from keras_valleys import plots
-from keras_valleys.plots import _curves, _paths
+from keras_valleys.plots import curves, paths
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectory, on_surface
 from keras_valleys.valleys import find_valleys
@@ -254,7 +254,7 @@ def test_curve_labels_do_not_overlap():
     figure = plots.curve(Surface(losses, [x], [[1.0]], [0.0]))
     figure.canvas.draw()
     boxes = sorted((t.get_window_extent() for t in figure.axes[0].texts), key=lambda box: box.x0)
-    assert len(boxes) == _curves.MAX_LABELS
+    assert len(boxes) == curves.MAX_LABELS
     assert all(a.x1 < b.x0 for a, b in zip(boxes[:-1], boxes[1:], strict=True))
     frame = figure.axes[0].get_window_extent()
     assert frame.x0 <= boxes[0].x0 and boxes[-1].x1 <= frame.x1
@@ -330,9 +330,9 @@ def test_curve_leaves_gaps_where_the_loss_diverged():
 def test_nothing_finite_is_still_a_picture(draw_picture):
     surface = line_surface(np.full(301, np.nan), labels=("phi",))
     lost = path([np.nan, np.inf, 0.5], [np.nan, np.nan, np.inf])
-    for paths in ((), lost, [lost, lost], path(np.zeros((0, 1)))):
-        assert draw(draw_picture(surface, paths)).shape[2] == 3
-        draw(draw_picture(rosette_surface(), paths))
+    for given in ((), lost, [lost, lost], path(np.zeros((0, 1)))):
+        assert draw(draw_picture(surface, given)).shape[2] == 3
+        draw(draw_picture(rosette_surface(), given))
     draw(draw_picture(rosette_surface(), path([0.3])))
     draw(draw_picture(line_surface(np.full(301, 2.0), labels=("phi",)), PHI))
 
@@ -346,22 +346,22 @@ def test_curve_compares_several_paths_in_the_colors_of_their_optimizers():
 
 
 def test_long_paths_are_thinned_and_keep_their_points():
-    assert _paths.thin(0).tolist() == []
+    assert paths.thin(0).tolist() == []
     for num in (1, 999, 1000, 1001, 5001, 100_000):
-        rows = _paths.thin(num)
-        assert rows[0] == 0 and rows[-1] == num - 1 and len(rows) <= _paths.MAX_ROWS + 1
-    assert set(_paths.thin(100_000)[:-1]) <= set(_paths.thin(30_000)) | set(range(30_000, 100_000))
+        rows = paths.thin(num)
+        assert rows[0] == 0 and rows[-1] == num - 1 and len(rows) <= paths.MAX_ROWS + 1
+    assert set(paths.thin(100_000)[:-1]) <= set(paths.thin(30_000)) | set(range(30_000, 100_000))
     for period in (2, 4):  # jumps to and fro are seen
-        assert set(_paths.thin(100_000) % period) == set(range(period))
+        assert set(paths.thin(100_000) % period) == set(range(period))
     figure = plots.curve(rosette_surface(), path(np.linspace(0, 1, 5001)))
     assert "1 step in 9 drawn" in figure.axes[0].get_title("right")
 
 
 def test_spread_moves_labels_no_more_than_needed():
-    assert _curves.spread([1.0, 5.0], 0.1, 0.0, 10.0) == [1.0, 5.0]
-    np.testing.assert_allclose(_curves.spread([1.0, 1.2, 5.0], 0.1, 0, 10), [1, 2, 5])
-    np.testing.assert_allclose(_curves.spread([9.9, 10.0], 0.1, 0, 10), [8.5, 9.5])
-    assert _curves.spread([], 0.1, 0, 1) == []
+    assert curves.spread([1.0, 5.0], 0.1, 0.0, 10.0) == [1.0, 5.0]
+    np.testing.assert_allclose(curves.spread([1.0, 1.2, 5.0], 0.1, 0, 10), [1, 2, 5])
+    np.testing.assert_allclose(curves.spread([9.9, 10.0], 0.1, 0, 10), [8.5, 9.5])
+    assert curves.spread([], 0.1, 0, 1) == []
 
 
 def test_curve_and_circle_refuse_a_plane():

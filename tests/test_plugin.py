@@ -22,7 +22,8 @@ from test_trajectory_recorder import some_data
 from werkzeug.test import Client
 
 import keras_valleys as kv
-from keras_valleys.callbacks import SurfaceBoard, TrajectoryRecorder, _path_chunks
+from keras_valleys import _tab
+from keras_valleys.callbacks import SurfaceBoard, TrajectoryRecorder
 from tensorboard_plugin_valleys import assets, metadata, payload
 from tensorboard_plugin_valleys.loader import ValleysLoader
 from tensorboard_plugin_valleys.plugin import ValleysPlugin
@@ -270,9 +271,9 @@ def rows(size, start=0):
 @pytest.mark.parametrize("kind", READERS)
 @pytest.mark.parametrize("seconds, size", [(1e9, 1000), (0.0, 1000), (0.0, 5)])
 def test_every_row_survives_however_often_it_is_written(tmp_path, monkeypatch, kind, seconds, size):
-    monkeypatch.setattr(_path_chunks, "SECONDS", seconds)
+    monkeypatch.setattr(_tab, "SECONDS", seconds)
     with kv.events.EventWriter(tmp_path / "run") as writer:
-        chunks = _path_chunks.PathChunks(writer, ["phi"])
+        chunks = _tab.PathChunks(writer, ["phi"])
         for row in rows(size, 5):
             chunks.add(row)
         chunks.flush()
@@ -284,9 +285,9 @@ def test_every_row_survives_however_often_it_is_written(tmp_path, monkeypatch, k
 
 @pytest.mark.parametrize("kind", READERS)
 def test_a_run_grows_while_it_is_written(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(_path_chunks, "SECONDS", 0.0)
+    monkeypatch.setattr(_tab, "SECONDS", 0.0)
     with kv.events.EventWriter(tmp_path / "run") as writer, contextlib.ExitStack() as stack:
-        chunks = _path_chunks.PathChunks(writer, ["phi"])
+        chunks = _tab.PathChunks(writer, ["phi"])
         chunks.add(rows(1)[0])
         reader = stack.enter_context(open_reader(kind, tmp_path))
         tab = Tab(reader.provider)
@@ -330,11 +331,11 @@ def test_the_next_fit_completes_the_path_of_an_interrupted_one(tmp_path, kind):
 
 
 def test_writing_is_rare(tmp_path, monkeypatch):
-    monkeypatch.setattr(_path_chunks, "SECONDS", 1e9)
+    monkeypatch.setattr(_tab, "SECONDS", 1e9)
     with kv.events.EventWriter(tmp_path / "run") as writer:
         written = []
         monkeypatch.setattr(writer, "tensor", lambda *arguments: written.append(arguments))
-        chunks = _path_chunks.PathChunks(writer, ["phi"])
+        chunks = _tab.PathChunks(writer, ["phi"])
         for row in rows(12800):
             chunks.add(row)
     assert len(written) == 26  # the first row at once
@@ -347,8 +348,8 @@ def test_losses_that_are_not_finite(tmp_path, kind):
     losses[0] = np.inf
     surface = kv.surfaces.Surface(losses, [x], [[1.0]], [0.0], ["w"])
     with kv.events.EventWriter(tmp_path / "run") as writer:
-        record = _path_chunks.SurfaceRecord(surface, kv.valleys.find_valleys(surface))
-        chunks = _path_chunks.PathChunks(writer, ["w"], "x", record)
+        record = _tab.SurfaceRecord(surface, kv.valleys.find_valleys(surface))
+        chunks = _tab.PathChunks(writer, ["w"], "x", record)
         for step, (loss, w) in enumerate([(0.5, 0.1), (np.nan, 9.0), (np.inf, np.nan), (None, 1)]):
             chunks.add(Row(step=step, loss=loss, vector=np.array([w], "float32")))
         chunks.flush()

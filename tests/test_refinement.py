@@ -5,9 +5,9 @@ import pytest
 from cases import rosette_model
 
 import keras_valleys as kv
-from keras_valleys._refinement import MOST
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import evaluate
+from keras_valleys.surfaces.refining import MOST
 from keras_valleys.valleys import find_valleys
 
 START = np.linspace(-1.9, 2.7, 40)

@@ -18,10 +18,11 @@ import pytest
 from cases import dense_model, rosette_model
 
 import keras_valleys as kv
-from keras_valleys._checkpoints import Checkpoint, digest_of
-from keras_valleys._sampling import Pace, Progress, Sampler
+from keras_valleys._fingerprints import digest_of
+from keras_valleys._progress import Checkpoint, Progress
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface, evaluate
+from keras_valleys.surfaces.sampling import Pace, Sampler
 
 TESTS = os.path.dirname(__file__)
 EXECUTORS = {}  # that objectives in threads shut down

@@ -6,10 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_valleys import _planes
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface, evaluate
-from keras_valleys.trajectories import Trajectory, from_checkpoints, on_surface, project, span
+from keras_valleys.trajectories import (
+    Trajectory,
+    from_checkpoints,
+    on_surface,
+    project,
+    projection,
+    span,
+)
 
 
 def some_trajectory():
@@ -142,7 +148,7 @@ def walk(num=11, size=7, seed=6):
 
 @pytest.mark.parametrize("block", [1, 30, 10**6])
 def test_on_surface_is_what_least_squares_say(monkeypatch, block):
-    monkeypatch.setattr(_planes, "BLOCK", block)
+    monkeypatch.setattr(projection, "BLOCK", block)
     plane, weights = oblique_plane(), walk()
     weights[4, 2], weights[9, 6] = np.nan, np.inf
     losses = np.arange(11.0)

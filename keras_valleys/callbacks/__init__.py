@@ -3,4 +3,11 @@
 from keras_valleys.callbacks.surface_board import SurfaceBoard
 from keras_valleys.callbacks.trajectory_recorder import TrajectoryRecorder
 
-__all__ = ["SurfaceBoard", "TrajectoryRecorder"]
+__all__ = [
+    "SurfaceBoard",
+    "TrajectoryRecorder",
+]
+
+
+def __dir__():
+    return __all__

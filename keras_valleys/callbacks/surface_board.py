@@ -7,17 +7,18 @@ import re
 import keras
 import numpy as np
 
-from keras_valleys._records import local_path
-from keras_valleys.callbacks._path_chunks import PathChunks, SurfaceRecord
-from keras_valleys.callbacks._step_reader import StepReader, optimizer_name, optimizer_settings
-from keras_valleys.callbacks._valley_visits import ValleyVisits
-from keras_valleys.events import EventWriter, hparams_value
+from keras_valleys._optimizers import optimizer_name, optimizer_settings
+from keras_valleys._tab import PathChunks, SurfaceRecord, valleys_of
+from keras_valleys.callbacks.steps import StepReader
+from keras_valleys.events import EventWriter, hparams_value, local_path
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
+from keras_valleys.valleys import coordinate_text, crossings
 
 NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
 TAKEN = {"loss", "final_loss", "index", "surface", "path", "report"}
+MAX_LINES = 10  # of a report: an optimizer that jumps about is derailed at each step
 
 
 class SurfaceBoard(keras.callbacks.Callback):
@@ -295,3 +296,49 @@ class _Schedule:
         self.num_drawn += 1
         self._next = max(2 * step, 1) if self._spacing is None else self._next + self._spacing
         return True
+
+
+class ValleyVisits:
+    """The valleys of a surface, found once, and how a run visits them.
+
+    An axis labeled "phi" is the angle of a line and has the period pi.
+    """
+
+    def __init__(self, surface):
+        self.valleys = valleys_of(surface)
+        self._line = None
+        if surface.origin.size == 1:
+            self._line = float(surface.origin[0]), float(surface.directions[0, 0]) or math.nan
+
+    def index_of(self, vector):
+        """The index of a valley or -1, in a few microseconds: it is asked at each step.
+
+        Args:
+            vector: The weight of a model with one, else the coordinates on the surface.
+        """
+        if self._line is None:
+            return self.valleys.at(float(vector[0]) if len(vector) == 1 else vector)
+        origin, direction = self._line
+        return self.valleys.at((float(vector[0]) - origin) / direction)
+
+    def report(self, coordinates, losses, steps):
+        """Rows of a table in Markdown: the valleys visited, in order, and the derailments."""
+        indices = self.valleys.at(coordinates)
+        visited = list(dict.fromkeys(indices[indices >= 0].tolist()))
+        names = [self._name(self.valleys[index]) for index in visited[:MAX_LINES]]
+        more = [f"{len(visited) - MAX_LINES} more"] * (len(visited) > MAX_LINES)
+        found = crossings(self.valleys, coordinates, losses=losses, steps=steps)
+        lines = [
+            f"| valleys visited | {', '.join(names + more) or 'none'} |",
+            f"| derailments | {len(found)} |",
+        ]
+        for crossing in found[:MAX_LINES]:
+            rise = "" if math.isnan(crossing.rise) else f", loss {crossing.rise:+.6g}"
+            way = f"from {self._name(crossing.before)} into {self._name(crossing.after)}"
+            lines.append(f"| derailed at step {crossing.step} | {way}{rise} |")
+        return lines
+
+    def _name(self, valley):
+        labels = self.valleys.surface.labels
+        position = ", ".join(map(coordinate_text, valley.position, labels))
+        return f"valley {valley.index} ({position})"

@@ -5,8 +5,9 @@ import numbers
 import keras
 import numpy as np
 
-from keras_valleys._selection import select
-from keras_valleys.callbacks._step_reader import StepReader, optimizer_name
+from keras_valleys._optimizers import optimizer_name
+from keras_valleys._weights import select
+from keras_valleys.callbacks.steps import StepReader
 from keras_valleys.trajectories import Trajectory
 
 

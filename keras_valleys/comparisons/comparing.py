@@ -1,12 +1,32 @@
-"""A fair comparison of Keras optimizers: same starts, same batches, each a real `model.fit`."""
+"""Optimizers from the same starts, over the same batches."""
 
-from keras_valleys._sampling import check_verbose
-from keras_valleys.comparisons import _contest, _outcomes, _reports, _starts
-from keras_valleys.comparisons._bench import Bench
-from keras_valleys.comparisons._candidates import as_candidates
-from keras_valleys.comparisons._run_files import RunFiles
-from keras_valleys.comparisons.intervals import success_interval
-from keras_valleys.comparisons.results import Comparison, Run, Summary
+import dataclasses
+import hashlib
+import math
+import time
+
+import keras
+import numpy as np
+
+from keras_valleys._backend import backend_version
+from keras_valleys._optimizers import as_candidates
+from keras_valleys._progress import Progress, check_verbose
+from keras_valleys._weights import flatten
+from keras_valleys.comparisons.bench import Bench
+from keras_valleys.comparisons.reports import notes_on, publish
+from keras_valleys.comparisons.results import (
+    Comparison,
+    Run,
+    Summary,
+    in_order,
+    rank,
+    rows_of,
+    success_interval,
+    summary,
+)
+from keras_valleys.comparisons.run_files import RunFiles, folder_name
+from keras_valleys.surfaces import Surface
+from keras_valleys.valleys import find_valleys
 
 
 def compare(
@@ -81,18 +101,18 @@ def compare(
     2
     """
     candidates = as_candidates(optimizers)
-    seeds = _starts.as_seeds(seeds)
-    _starts.check_numbers(steps=steps, every=every, tolerance=tolerance)
+    seeds = as_seeds(seeds)
+    check_numbers(steps=steps, every=every, tolerance=tolerance)
     check_verbose(verbose, "compare")
-    rates = _contest.rates_to_try(candidates, tune)
-    bench = Bench(_starts.built(build_model, x), x, y, steps, batch_size=batch_size, every=every)
+    rates = rates_to_try(candidates, tune)
+    bench = Bench(built(build_model, x), x, y, steps, batch_size=batch_size, every=every)
     try:
-        valleys = _starts.as_valleys(surface, bench.objective.size)
-        points = _starts.Starts(starts, bench, build_model, x)
+        valleys = as_valleys(surface, bench.objective.size)
+        points = Starts(starts, bench, build_model, x)
         files = RunFiles(log_dir)
-        jobs = _contest.plan(bench, candidates, rates, points=points.found(files), seeds=seeds)
+        jobs = plan(bench, candidates, rates, points=points.found(files), seeds=seeds)
         chart = None if valleys is None else valleys.surface
-        fits = _contest.do(jobs, bench, files, surface=chart, verbose=verbose)
+        fits = do(jobs, bench, files, surface=chart, verbose=verbose)
     finally:
         bench.close()
     comparison = _assemble(
@@ -100,25 +120,278 @@ def compare(
         tolerance=tolerance, is_random=bench.is_random, tuned=tune is not None,
     )  # fmt: skip
     if files.log_dir is not None:
-        _reports.publish(comparison, files, [job.digest for job in jobs])
+        publish(comparison, files, [job.digest for job in jobs])
     return comparison
 
 
 def _assemble(jobs, fits, valleys, *, tolerance, is_random, tuned):
-    rows, chosen = _outcomes.rows(jobs, fits, valleys, tolerance)
+    rows, chosen = rows_of(jobs, fits, valleys, tolerance)
     taken = [
         row for row, job in zip(rows, jobs, strict=True) if job.rate == chosen[row["optimizer"]]
     ]
     counted = taken if is_random else [row for row in taken if row["seed"] == jobs[0].seed]
     labels = dict.fromkeys(row["optimizer"] for row in taken)
-    summaries = [_outcomes.summary(label, taken, counted) for label in labels]
+    summaries = [summary(label, taken, counted) for label in labels]
     summaries = [
         Summary(**one, interval=success_interval(one["num_successes"], one["num_runs"]))
-        for one in sorted(summaries, key=_outcomes.rank)
+        for one in sorted(summaries, key=rank)
     ]
-    ordered = _outcomes.in_order([summary.optimizer for summary in summaries])
-    notes = _reports.notes(valleys, tolerance, tuned=tuned, is_random=is_random, rows=taken)
+    ordered = in_order([summary.optimizer for summary in summaries])
+    notes = notes_on(valleys, tolerance, tuned=tuned, is_random=is_random, rows=taken)
     return Comparison(
         tuple(Run(**row) for row in ordered(taken)), tuple(summaries),
         tuple(Run(**row) for row in ordered(rows)) if tuned else (), valleys, tolerance, notes,
     )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One fit to be made.
+
+    Attributes:
+        candidate: The optimizer.
+        rate: Learning rate to set, or `None` for the optimizer's own.
+        start: Number of the start.
+        seed: Seed of the batches and of random layers.
+        point: Flat weight vector to start from.
+        digest: Text that differs where the outcome does; `None` where that is not known.
+        shown_rate: The learning rate in print.
+    """
+
+    candidate: object
+    rate: float | None
+    start: int
+    seed: int
+    point: np.ndarray
+    digest: str | None
+    shown_rate: object
+
+    @property
+    def hparams(self):
+        """What TensorBoard lists of the run."""
+        rate = {} if self.shown_rate is None else {"learning_rate": self.shown_rate}
+        return {"optimizer": self.candidate.label, **rate, "start": self.start, "seed": self.seed}
+
+    @property
+    def folder(self):
+        """Name of the run's folder."""
+        rate = self.shown_rate
+        shown = f"{rate:g}" if isinstance(rate, float) else rate or "no rate"
+        return folder_name(self.candidate.label, shown, f"start{self.start}", f"seed{self.seed}")
+
+
+def plan(bench, candidates, rates, *, points, seeds):
+    """The jobs, those of one optimizer together, so that it is compiled once."""
+    facts = [bench.identity(), keras.__version__, backend_version()]
+    jobs = []
+    for candidate, tried in zip(candidates, rates, strict=True):
+        own = candidate.rate()
+        for rate in tried:
+            identity = candidate.identity(rate)
+            shown = own if rate is None else rate
+            for start, point in enumerate(points):
+                for seed in seeds:
+                    digest = None
+                    if identity is not None:
+                        digest = _digest(point, identity, seed, *facts)
+                    jobs.append(Job(candidate, rate, start, seed, point, digest, shown))
+    return jobs
+
+
+def _digest(point, *facts):
+    digest = hashlib.sha256(np.ascontiguousarray(point).tobytes())
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()
+
+
+def rates_to_try(candidates, tune):
+    """The learning rates of each candidate: its own, the given ones, or some around its own."""
+    if tune is None:
+        return [[None]] * len(candidates)
+    own = [candidate.rate() for candidate in candidates]
+    unfit = [
+        candidate.label
+        for candidate, rate in zip(candidates, own, strict=True)
+        if not isinstance(rate, float) and candidate.identity(None) is not None
+    ]
+    if unfit:
+        raise ValueError(
+            "`compare` expects optimizers with a number as learning rate where they are tuned. "
+            f"Received: {unfit}, with a schedule or without a learning rate. "
+            "Use tune=None, or give them a number."
+        )
+    if isinstance(tune, int | np.integer) and not isinstance(tune, bool) and tune >= 1:
+        powers = (np.arange(tune) - tune // 2) / 2
+        tried = [[float(f"{rate * 10**p:.4g}") for p in powers] if rate else [None] for rate in own]
+        return [
+            [rate if p == 0 else r for r, p in zip(row, powers, strict=True)] if rate else row
+            for row, rate in zip(tried, own, strict=True)
+        ]
+    try:
+        given = [float(rate) for rate in tune]
+    except TypeError:
+        given = []
+    if not given or not all(0 < rate < math.inf for rate in given) or len(set(given)) < len(given):
+        raise ValueError(
+            "`compare` expects `tune` to be a list of different learning rates > 0, the number of "
+            f"rates to try for each optimizer, or None. Received: tune={tune!r}. "
+            "Use tune=[0.001, 0.01, 0.1]."
+        )
+    return [sorted(given)] * len(candidates)
+
+
+def do(jobs, bench, files, *, surface, verbose):
+    """The fits of the jobs in their order, and the folder of each."""
+    from keras_valleys.callbacks import SurfaceBoard
+
+    found = {job.digest: files.find(job.digest) for job in jobs if job.digest is not None}
+    done = [found.get(job.digest) for job in jobs]
+    pending = [k for k, one in enumerate(done) if one is None]
+    progress = Progress(verbose, len(pending), len(jobs), unit="run", where="in log_dir")
+    begin = time.perf_counter()
+    for count, k in enumerate(pending, 1):
+        job, board = jobs[k], None
+        if files.log_dir is not None:
+            board = SurfaceBoard(
+                files.log_dir / job.folder, surface, images=0,
+                hparams=job.hparams, objective=bench.objective,
+            )  # fmt: skip
+        fit = bench.fit(job.candidate, job.rate, job.point, job.seed, board=board)
+        folder = None if board is None else board.log_dir
+        if not fit.error:  # what failed is tried again
+            files.keep(fit, folder, job.digest, job.hparams)
+        done[k] = fit, folder
+        progress.add(1, (time.perf_counter() - begin) / count)
+    return done
+
+
+def built(build_model, x):
+    """The model that a function returns, with its weights."""
+    if not callable(build_model) or isinstance(build_model, keras.layers.Layer):
+        raise ValueError(
+            "`compare` expects `build_model` to be a function that returns a compiled Keras model. "
+            f"Received: {build_model!r}. Use a function that builds and compiles the model."
+        )
+    model = build_model()
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            "`compare` expects `build_model` to return a compiled Keras model. "
+            f"Received: {model!r}. End the function with `return model`."
+        )
+    if not model.built:
+        model(keras.tree.map_structure(lambda a: np.asarray(a)[:1], x))
+    return model
+
+
+class Starts:
+    """The flat weight vectors that runs start from.
+
+    Args:
+        given: Array, number, or `None`.
+        bench: The `Bench`, whose model has its initial weights.
+        build_model: Function that returns such a model.
+        x: The inputs, to build a model with.
+    """
+
+    def __init__(self, given, bench, build_model, x):
+        self._bench, self._build_model, self._x = bench, build_model, x
+        size = bench.objective.size
+        whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
+        self._count = None
+        if given is None or (whole and given >= 1):
+            self._count = 1 if given is None else int(given)
+            self._points = self._draw(bench.model)
+        else:
+            self._points = self._as_points(given, size)
+        self._points = self._points.astype(bench.objective.dtype)
+        if self._count and self._count > 1 and len(np.unique(self._points, axis=0)) < self._count:
+            raise ValueError(
+                "`compare` expects `build_model` to give other weights at each call where `starts` "
+                f"is a number. Received: starts={given}, and the same weights again. "
+                "Use initializers without a seed, or give the weights as an array."
+            )
+
+    def found(self, files):
+        """Array of shape `(S, P)`; of random ones those that were kept in the folder."""
+        if self._count is None:
+            return self._points
+        name = f"{self._bench.objective.signature()[:8]}-{self._count}"
+        return files.starts(name, self._points, self._draw)
+
+    def _draw(self, first=None):
+        points = [] if first is None else [flatten(first.trainable_variables)]
+        while len(points) < self._count:
+            points.append(flatten(built(self._build_model, self._x).trainable_variables))
+        return np.stack(points)
+
+    @staticmethod
+    def _as_points(given, size):
+        try:
+            points = np.asarray(given, "float64")
+        except (TypeError, ValueError):
+            points = np.empty(0)
+        if points.ndim == 1:
+            points = points[:, None] if size == 1 else points[None]
+        if points.ndim != 2 or not len(points) or points.shape[1] != size:
+            raise ValueError(
+                f"`compare` expects `starts` to be weight vectors of shape (S, {size}), a number "
+                f">= 1, or None. Received: starts={given!r}. `Objective.point()` is such a vector."
+            )
+        if not np.all(np.isfinite(points)):
+            raise ValueError(
+                "`compare` expects finite `starts`. Received: numbers that are NaN or infinite. "
+                "Leave these starts out."
+            )
+        return points
+
+
+def as_seeds(seeds):
+    """Different integers >= 0, as a list."""
+    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool) and seeds >= 1:
+        return list(range(int(seeds)))
+    found = np.asarray(seeds if not isinstance(seeds, range) else list(seeds))
+    if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size or np.any(found < 0):
+        found = np.zeros(2, int)
+    if len(np.unique(found)) < len(found):
+        raise ValueError(
+            "`compare` expects `seeds` to be different integers >= 0, or how many of them. "
+            f"Received: seeds={seeds!r}. Use seeds=5 for 0 to 4."
+        )
+    return [int(seed) for seed in found]
+
+
+def check_numbers(*, steps, every, tolerance):
+    """Refuse what is out of range."""
+    for name, value in (("steps", steps), ("every", every)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise ValueError(
+                f"`compare` expects `{name}` to be an integer >= 1. "
+                f"Received: {name}={value!r}. Use {name}=1 for the least."
+            )
+    if isinstance(tolerance, str) or not 0 <= tolerance < math.inf:
+        raise ValueError(
+            "`compare` expects `tolerance` to be a number >= 0, in units of the loss. "
+            f"Received: tolerance={tolerance!r}. Use tolerance=0.01."
+        )
+
+
+def as_valleys(surface, size):
+    """The valleys of a surface over so many weights, of a `Surface` or its `Valleys`; or `None`."""
+    if surface is None:
+        return None
+    valleys = surface
+    if isinstance(surface, Surface):
+        periods = [math.pi if label == "phi" else None for label in surface.labels]
+        valleys = find_valleys(surface, periodic=periods)
+    if not isinstance(getattr(valleys, "surface", None), Surface) or not hasattr(valleys, "at"):
+        raise ValueError(
+            "`compare` expects `surface` to be a `keras_valleys.surfaces.Surface`, the valleys of "
+            f"one, or None. Received: {type(surface).__name__}. Use "
+            "`keras_valleys.surfaces.evaluate`."
+        )
+    if valleys.surface.origin.size != size:
+        raise ValueError(
+            f"`compare` expects a surface over the model's {size} trainable weights. Received: "
+            f"one over {valleys.surface.origin.size}. Evaluate the surface of this model."
+        )
+    return valleys

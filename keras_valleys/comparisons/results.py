@@ -1,9 +1,14 @@
-"""What a comparison found: its runs, and what they say of each optimizer."""
+"""What a comparison found, and the statistics of it."""
 
 import dataclasses
+import math
+import statistics
 
-from keras_valleys.comparisons import _reports
-from keras_valleys.trajectories import Trajectory
+import numpy as np
+
+from keras_valleys.comparisons.reports import as_csv, as_text
+from keras_valleys.trajectories import Trajectory, project
+from keras_valleys.valleys import derailments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +116,7 @@ class Comparison:
     notes: tuple = ()
 
     def __str__(self):
-        return _reports.as_text(self)
+        return as_text(self)
 
     @property
     def surface(self):
@@ -137,4 +142,194 @@ class Comparison:
         Returns:
             The text.
         """
-        return _reports.as_csv(self.to_dicts(), path)
+        return as_csv(self.to_dicts(), path)
+
+
+def rows_of(jobs, fits, valleys, tolerance):
+    """What a `Run` holds, for each job, and the learning rate that each optimizer is shown with.
+
+    Returns:
+        List of dictionaries, and a dictionary of labels to rates.
+    """
+    measured = [measure(fit, valleys) for fit, _ in fits]
+    chosen = _choose(jobs, [fields for fields, _ in measured])
+    finals = [
+        fields["final_loss"]
+        for job, (fields, _) in zip(jobs, measured, strict=True)
+        if chosen[job.candidate.label] == job.rate and fields["status"] == "finished"
+    ]
+    lowest = min(finals, default=math.nan)
+    found = []
+    for job, (fit, folder), (fields, places) in zip(jobs, fits, measured, strict=True):
+        arrived = _arrival(fit, fields, places, valleys, target=lowest, tolerance=tolerance)
+        row = {
+            "optimizer": job.candidate.label, "learning_rate": job.shown_rate, "start": job.start,
+            "seed": job.seed, **fields, **arrived, "seconds": fit.seconds,
+            "log_dir": None if folder is None else str(folder), "trajectory": fit.trajectory,
+        }  # fmt: skip
+        found.append(row)
+    return found, chosen
+
+
+def _choose(jobs, measured):
+    """The rate with the lowest median of the final losses, the smaller of equal ones."""
+    finals = {}
+    for job, fields in zip(jobs, measured, strict=True):
+        known = fields["final_loss"] if fields["status"] == "finished" else math.inf
+        finals.setdefault(job.candidate.label, {}).setdefault(job.rate, []).append(known)
+    return {
+        label: min(by_rate, key=lambda rate: (median(by_rate[rate]), rate or 0.0))
+        for label, by_rate in finals.items()
+    }
+
+
+def summary(label, taken, counted):
+    """What a `Summary` holds of the rows of an optimizer, of which some count."""
+    own = [row for row in taken if row["optimizer"] == label]
+    counted = [row for row in counted if row["optimizer"] == label]
+    best = [row["best_loss"] for row in own if not math.isnan(row["best_loss"])]
+    derailed = [row["derailments"] for row in own if row["derailments"] is not None]
+    arrived = [row["steps_to_floor"] for row in own if row["steps_to_floor"] is not None]
+    return {
+        "optimizer": label,
+        "learning_rate": own[0]["learning_rate"],
+        "num_runs": len(counted),
+        "num_successes": sum(row["success"] for row in counted),
+        "num_diverged": sum(row["status"] == "diverged" for row in own),
+        "num_failed": sum(row["status"] == "failed" for row in own),
+        "final_loss": median([_final(row) for row in own]),
+        "best_loss": min(best, default=math.nan),
+        "derailments": statistics.mean(derailed) if derailed else None,
+        "steps_to_floor": float(statistics.median(arrived)) if arrived else None,
+        "seconds": statistics.mean(row["seconds"] for row in own),
+    }
+
+
+def rank(one):
+    """A key to sort summaries by, the best first."""
+    return -one["num_successes"] / one["num_runs"], one["final_loss"], one["optimizer"]
+
+
+def in_order(labels):
+    """Function that sorts rows by these labels, then learning rate, start and seed."""
+    place = {label: k for k, label in enumerate(labels)}
+
+    def key(row):
+        rate = row["learning_rate"] if isinstance(row["learning_rate"], float) else 0.0
+        return place[row["optimizer"]], rate, row["start"], row["seed"]
+
+    return lambda unsorted: sorted(unsorted, key=key)
+
+
+def measure(fit, valleys):
+    """Status, losses and valley of a fit, and the valley of each row of its path.
+
+    Returns:
+        Dictionary of fields, and an array of shape `(T+1,)` or `None`.
+    """
+    path = fit.trajectory
+    losses = path.losses
+    finite = np.isfinite(losses) & np.all(np.isfinite(path.weights), axis=1)
+    status, reason = "finished", ""
+    if fit.error:
+        status, reason = "failed", fit.error
+    elif not len(path) or not finite[-1]:
+        first = int(path.steps[np.argmin(finite)]) if len(path) else 0
+        status, reason = "diverged", f"the loss is not finite from step {first} on"
+    known = np.flatnonzero(finite)
+    best = known[np.argmin(losses[known])] if known.size else None
+    fields = {
+        "status": status,
+        "reason": reason,
+        "final_loss": number(losses[-1]) if len(path) else math.nan,
+        "best_loss": math.nan if best is None else number(losses[best]),
+        "best_step": None if best is None else int(path.steps[best]),
+        "valley": None,
+        "derailments": None,
+    }
+    if valleys is None or not len(path):
+        return fields, None
+    places = valleys.at(project(path.weights, valleys.surface))
+    fields["derailments"] = len(derailments(path, valleys))
+    if status != "failed" and places[-1] >= 0:
+        fields["valley"] = int(places[-1])
+    return fields, places
+
+
+def _arrival(fit, fields, places, valleys, *, target, tolerance):
+    """Whether a run succeeded, and when it came within the tolerance of the floor.
+
+    Without valleys the floor is the target, the lowest final loss of all runs.
+    """
+    near = fit.trajectory.losses <= target + tolerance
+    success = fields["status"] == "finished" and fields["final_loss"] <= target + tolerance
+    if valleys is not None:
+        valley = fields["valley"]
+        success = fields["status"] == "finished" and valley is not None
+        success = success and valleys[valley].loss <= valleys[0].loss + tolerance
+        near = np.zeros(len(near), bool)
+        if valley is not None:
+            floor = valleys[valley].loss
+            near = (places == valley) & (fit.trajectory.losses <= floor + tolerance)
+    row = int(np.argmax(near)) if near.any() else None
+    return {
+        "success": bool(success),
+        "steps_to_floor": None if row is None else int(fit.trajectory.steps[row]),
+        "seconds_to_floor": None if row is None else number(fit.clock[row]),
+    }
+
+
+def median(losses):
+    """The median, where what is not finite is higher than all."""
+    return statistics.median(loss if math.isfinite(loss) else math.inf for loss in losses)
+
+
+def _final(row):
+    return row["final_loss"] if row["status"] == "finished" else math.inf
+
+
+def number(value):
+    """A plain number; all that are NaN are one, so that equal rows are equal."""
+    value = float(value)
+    return math.nan if math.isnan(value) else value
+
+
+def success_interval(successes, trials):
+    """The 95 % confidence interval of a success rate, after Wilson.
+
+    With `p = successes / trials` and `z = 1.96`, the rates `q` with
+    `|p - q| <= z * sqrt(q * (1 - q) / trials)`:
+
+        `(p + z^2 / (2 n) +- z * sqrt(p (1 - p) / n + z^2 / (4 n^2))) / (1 + z^2 / n)`.
+
+    It holds for few trials and for rates near 0 and 1, where `p +- z * sqrt(p (1 - p) / n)` does
+    not.
+
+    Args:
+        successes: Number of successes, from 0 to `trials`.
+        trials: Number of independent trials, at least 1.
+
+    Returns:
+        `(low, high)`.
+
+    Raises:
+        ValueError: An argument is outside its range.
+
+    Example:
+
+    >>> [round(end, 3) for end in keras_valleys.comparisons.success_interval(4, 5)]
+    [0.376, 0.964]
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22 (1927), 209-212.
+    """
+    if not 0 <= successes <= trials or trials < 1:
+        raise ValueError(
+            "`success_interval` expects `successes` from 0 to `trials`, and `trials` >= 1. "
+            f"Received: successes={successes!r}, trials={trials!r}. Count both over the same runs."
+        )
+    z = statistics.NormalDist().inv_cdf(0.975)
+    rate, share = successes / trials, z * z / trials
+    half = z * math.sqrt(rate * (1 - rate) / trials + share / (4 * trials))
+    low, high = ((rate + share / 2 + side) / (1 + share) for side in (-half, half))
+    return (0.0 if successes == 0 else low), (1.0 if successes == trials else high)

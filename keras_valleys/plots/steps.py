@@ -3,9 +3,8 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from keras_valleys.plots._honesty import sentence
-from keras_valleys.plots._paths import as_list
-from keras_valleys.plots._style import (
+from keras_valleys.plots.paths import as_list, sentence
+from keras_valleys.plots.style import (
     add_caption,
     add_legend,
     add_note,

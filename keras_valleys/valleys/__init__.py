@@ -1,8 +1,8 @@
 """The shape of a sampled surface: its valleys, and the steps that leave one for another."""
 
-from keras_valleys.valleys.basins import barrier, find_valleys, label_basins
-from keras_valleys.valleys.steps import Derailment, derailments
-from keras_valleys.valleys.tables import Valley, Valleys
+from keras_valleys.valleys.crossings import Derailment, crossings, derailments
+from keras_valleys.valleys.finding import barrier, find_valleys, label_basins
+from keras_valleys.valleys.valley import Valley, Valleys, coordinate_text
 
 __all__ = [
     "Derailment",
@@ -13,3 +13,7 @@ __all__ = [
     "find_valleys",
     "label_basins",
 ]
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,197 @@
+"""What is finished: shown in a bar, and kept in a checkpoint."""
+
+import os
+import sys
+import time
+import warnings
+
+import keras
+import numpy as np
+
+from keras_valleys._files import read_archive, write_archive
+
+SECONDS = 2  # between two writes, at least
+FIELDS = ("digest", "sizes", "finished", "losses")
+EVALUATE = ("evaluate", "model, weights, data, coordinates, directions, origin and refine")
+SHOWN = 2.0  # seconds of work from which on verbose="auto" shows a bar
+
+
+class Checkpoint:
+    """The results of one stage of points after the other, in memory and, with a path, in a file.
+
+    The result of a point is a number, its loss, or an array, of one shape for all.
+
+    Args:
+        path: Path of the file, or `None` for none. What an earlier run left there is used.
+        digest: Text that differs where the results do.
+        who: The function that computes them, and what they depend on, for the error messages.
+
+    Raises:
+        ValueError: The file is damaged, or belongs to other settings.
+        OSError: The file cannot be written.
+    """
+
+    def __init__(self, path, digest, who=EVALUATE):
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise ValueError(
+                f"`{who[0]}` expects `checkpoint` to be the path of a file or None. "
+                f"Received: checkpoint={path!r}. Use checkpoint='unfinished.npz'."
+            )
+        self._path, self._digest, self._who = path, digest, who
+        self._stages = []  # of losses and of what is finished
+        self._earlier = []
+        if path is not None and os.path.exists(path):
+            self._earlier = _read(path, digest, who)
+        self._changed, self._written, self._pause = False, time.monotonic(), SECONDS
+        if path is not None:
+            self._try()
+
+    def begin(self, num):
+        """Start the next stage, of `num` points, and return the indices of those not finished."""
+        stage = [None, np.zeros(num, bool)]
+        if self._earlier:
+            stage = self._earlier.pop(0)
+            if len(stage[1]) != num:
+                raise _not_ours(self._path, "its points are others", self._who)
+        self._stages.append(stage)
+        return np.flatnonzero(~stage[1])
+
+    def put(self, indices, losses):
+        """Keep losses of the stage; write them when the last write is some seconds ago."""
+        stage = self._stages[-1]
+        if stage[0] is None:
+            stage[0] = np.empty((len(stage[1]), *losses.shape[1:]), losses.dtype)
+        stage[0][indices] = losses
+        stage[1][indices] = True
+        self._changed = True
+        if time.monotonic() - self._written > self._pause:
+            self.write()
+
+    def losses(self):
+        """All losses of the stage."""
+        return self._stages[-1][0]
+
+    def write(self):
+        """Write what is new. A full disk costs the file, never the losses in memory."""
+        if self._path is None or not self._changed:
+            return
+        begin = time.monotonic()
+        try:
+            self._save()
+        except OSError as error:
+            warnings.warn(
+                f"`{self._who[0]}` could not write its checkpoint {os.fspath(self._path)!r} "
+                f"({error}) and goes on without it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._path = None
+        self._changed, self._written = False, time.monotonic()
+        self._pause = max(SECONDS, 20 * (self._written - begin))
+
+    def _save(self):
+        stages = [*self._stages, *self._earlier]
+        none = np.empty(0, "float32")
+        one = next((losses for losses, _ in stages if losses is not None), none)[:0]
+        kept = [
+            np.zeros((len(f), *one.shape[1:]), one.dtype) if y is None else y for y, f in stages
+        ]
+        write_archive(
+            self._path, "checkpoint", digest=self._digest,
+            sizes=np.array([len(finished) for _, finished in stages], int),
+            finished=np.concatenate([np.empty(0, bool), *(done for _, done in stages)]),
+            losses=np.concatenate([one, *kept]),
+        )  # fmt: skip
+
+    def _try(self):
+        try:
+            self._save()
+        except OSError as error:
+            raise OSError(
+                f"`{self._who[0]}` expects `checkpoint` to be a path where a file can be written. "
+                f"Received: checkpoint={os.fspath(self._path)!r} ({error}). "
+                "Make its folder, or give another path."
+            ) from error
+
+
+def _read(path, digest, who):
+    try:
+        fields = read_archive(path, "checkpoint", FIELDS)
+        sizes, finished, losses = (fields[name] for name in FIELDS[1:])
+        if not sizes.sum() == len(finished) == len(losses):
+            raise ValueError("its parts do not belong together")
+    except ValueError as error:
+        raise _not_ours(path, str(error.__cause__ or error), who) from error
+    if str(fields["digest"]) != digest:
+        raise ValueError(
+            f"`{who[0]}` expects `checkpoint` to be of the same {who[1]}. "
+            f"Received: {os.fspath(path)!r}, which is of others. "
+            "Remove that file, or give another path."
+        )
+    ends = np.cumsum(sizes).tolist()
+    parts = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+    # The dtype of a stage without losses is not known.
+    return [[losses[part] if finished[part].any() else None, finished[part]] for part in parts]
+
+
+def _not_ours(path, reason, who):
+    return ValueError(
+        f"`{who[0]}` expects `checkpoint` to be a file that it wrote itself. "
+        f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({reason}). "
+        "Remove that file, or give another path."
+    )
+
+
+def check_verbose(verbose, owner="evaluate"):
+    """Refuse what Keras' `verbose` does not know."""
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(
+            f"`{owner}` expects `verbose` to be 'auto', 0 or 1. "
+            f"Received: verbose={verbose!r}. Use verbose=1 for a progress bar."
+        )
+
+
+class Progress:
+    """A Keras progress bar, or lines in a log, where wanted and where the work is long enough."""
+
+    def __init__(self, verbose, pending, total, *, unit="point", where="in the checkpoint"):
+        self.done = 0
+        self._unit, self._where = unit, where
+        self._verbose, self._pending, self._total = verbose, pending, total
+        self._shown, self._tenths = False, 0
+        # From here on the bar counts the time.
+        drawn = verbose and ("ipykernel" in sys.modules or _is_terminal(sys.stdout))
+        self._bar = keras.utils.Progbar(pending, unit_name=unit) if drawn else None
+
+    def add(self, num, seconds):
+        """Count finished points; `seconds` is the time of one point, `None` where unknown."""
+        self.done += num
+        complete = self.done == self._pending
+        left = (self._pending - self.done) * (seconds or 0)
+        if not self._shown:
+            unknown = seconds is None and not complete
+            if not self._verbose or unknown or (self._verbose == "auto" and left <= SHOWN):
+                return
+            self._shown = True
+            earlier = self._total - self._pending
+            found = f", {earlier} of them found {self._where}" if earlier else ""
+            _write(f"{self._total} {self._unit}s{found}{_rest(left)}\n")
+        if self._bar is not None:
+            self._bar.update(self.done)
+        elif 10 * self.done // self._pending > self._tenths:  # ten lines at most
+            self._tenths = 10 * self.done // self._pending
+            _write(f"{self.done}/{self._pending} {self._unit}s{_rest(left)}\n")
+
+
+def _rest(seconds):
+    return f", about {seconds:.0f} s left" if seconds >= 1 else ""
+
+
+def _write(text):
+    if keras.config.is_interactive_logging_enabled():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _is_terminal(stream):
+    return getattr(stream, "isatty", lambda: False)()

@@ -1,0 +1,270 @@
+"""One model that is trained again and again, each time from the same state."""
+
+import dataclasses
+import time
+import warnings
+
+import keras
+import numpy as np
+
+from keras_valleys._backend import random_numbers_apart
+from keras_valleys._fingerprints import description
+from keras_valleys._weights import to_numpy, variables_of
+from keras_valleys.datasets import repeat
+from keras_valleys.objectives import Objective
+
+MAX_REASON = 300  # characters
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What one call of `model.fit` did.
+
+    Attributes:
+        trajectory: The path, with the losses of all rows of data at each of its weights.
+        clock: Seconds from the end of the first step, which compiles, to each row of the path.
+        seconds: Wall time of the call.
+        error: Why it ended early, or "".
+    """
+
+    trajectory: object
+    clock: np.ndarray
+    seconds: float
+    error: str = ""
+
+
+class Bench:
+    """A built and compiled model, its data, and the state that every fit starts from.
+
+    Args:
+        model: The model; `close` gives it back as it was.
+        x: Array of shape `(N, ...)`, or a structure of these.
+        y: As `x`.
+        steps: Number of steps of a fit.
+        batch_size: Rows of a step; `None` takes all.
+        every: Steps from one recorded row to the next.
+    """
+
+    def __init__(self, model, x, y, steps, *, batch_size=None, every=1):
+        self.model, self.objective = model, Objective(model, x, y)
+        self.batches = Batches(x, y, steps, batch_size)
+        self._every = every
+        self._given = model.optimizer
+        self._initial = [(v, np.array(to_numpy(v))) for v in variables_of(model)]
+        self._seeds = [v for v in model.variables if v.path.endswith("seed_generator_state")]
+        trainable = {id(variable) for variable in model.trainable_variables}
+        seeds = {id(variable) for variable in self._seeds}
+        self._others = [v for v in variables_of(model) if id(v) not in trainable | seeds]
+        self._key = None  # of the optimizer that the model is compiled with
+
+    @property
+    def is_random(self):
+        """Whether a seed changes anything."""
+        return self.batches.are_drawn or bool(self._seeds)
+
+    def identity(self):
+        """Text about all that a fit depends on but the optimizer, the start and the seed.
+
+        To be asked before the first fit: some of it is in the model's state.
+        """
+        with warnings.catch_warnings():  # of lambdas, whose code is in the text
+            warnings.simplefilter("ignore")
+            try:
+                compiled = self.model.get_compile_config()
+            except Exception:  # a loss that Keras cannot serialize
+                compiled = {}
+        compiled.pop("optimizer", None)
+        order = [len(self.batches), self.batches.batch_size, self._every]
+        return description([self.objective.signature(), compiled, order])
+
+    def fit(self, candidate, rate, point, seed, *, board=None):
+        """Train from a flat weight vector, and take what comes of it as a `Fit`."""
+        from keras_valleys.callbacks import TrajectoryRecorder
+
+        clock = _Clock(self._others, self._every)
+        recorder = TrajectoryRecorder(self._every, label=candidate.label)
+        begin, error = None, ""
+        try:
+            self._reset(point, seed)
+            self._equip(candidate, rate)
+            self.batches.shuffle(seed)
+            begin = time.perf_counter()
+            with random_numbers_apart() as set_seed:
+                # Only when training begins: the first fit of a model draws some before.
+                first = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: set_seed(seed))
+                callbacks = [first, clock, recorder, *([board] if board else [])]
+                self.model.fit(self.batches, verbose=0, shuffle=False, callbacks=callbacks)
+        except Exception as failure:  # it is told in the table, and the others are run
+            self._key, error = None, _in_words(failure)
+        seconds = 0.0 if begin is None else time.perf_counter() - begin
+        path = recorder.trajectory
+        if error:
+            self._reset(point, seed)  # JAX has given up the values
+        path = dataclasses.replace(
+            path, losses=self._measure(path, clock), loss_source="measured on all rows of data"
+        )
+        return Fit(path, clock.at(path.steps), seconds, error)
+
+    def close(self):
+        """Give the model back as it was."""
+        for variable, value in self._initial:
+            variable.assign(value)
+        self.model.optimizer, self.model.train_function = self._given, None
+
+    def _reset(self, point, seed):
+        for variable, value in self._initial:
+            variable.assign(value)
+        for variable, value in zip(
+            self.objective.variables, self.objective.split(point), strict=True
+        ):
+            variable.assign(value)
+        for number, variable in enumerate(self._seeds):
+            drawn = np.random.default_rng([seed, number]).integers(2**31)
+            variable.assign(np.array([drawn, 0], keras.backend.standardize_dtype(variable.dtype)))
+
+    def _equip(self, candidate, rate):
+        """Give the model a new optimizer, or the old one its state: that saves a compilation."""
+        optimizer = candidate.fresh(rate)
+        wrap = keras.optimizers.LossScaleOptimizer
+        scaled = isinstance(self._given, wrap) and "float16" in self.model.dtype_policy.name
+        if scaled and not isinstance(optimizer, wrap):
+            optimizer = wrap(optimizer)  # as `compile` did
+        if candidate.label == self._key and _is_plain(optimizer):
+            optimizer.build(self.model.trainable_variables)
+            for old, new in zip(self.model.optimizer.variables, optimizer.variables, strict=True):
+                old.assign(np.array(to_numpy(new)))
+        else:
+            self.model.optimizer, self.model.train_function = optimizer, None
+            self._key = candidate.label
+
+    def _measure(self, path, clock):
+        """The losses of all rows of data along a path, each with the other weights of its step."""
+        if not len(path):
+            return path.losses
+        states = [clock.states.get(int(step)) for step in path.steps]
+        if not clock.moving or any(state is None for state in states):
+            return self.objective(path.weights)
+        losses = []
+        for weights, state in zip(path.weights, states, strict=True):
+            for variable, value in zip(clock.moving, state, strict=True):
+                variable.assign(value)
+            losses.append(self.objective(weights))
+        return np.array(losses)
+
+
+class Batches(keras.utils.PyDataset):
+    """The batches of `keras_valleys.datasets.repeat`, one after the other, without a copy of all.
+
+    Args:
+        x: Array of shape `(N, ...)`, or a structure of these.
+        y: As `x`.
+        steps: Number of batches.
+        batch_size: Rows of a batch; `None` takes all, in their order.
+    """
+
+    def __init__(self, x, y, steps, batch_size):
+        super().__init__()
+        self._data = keras.tree.map_structure(_as_rows, (x, y))
+        self._steps, self._rows = steps, len(keras.tree.flatten(self._data)[0])
+        self.batch_size = self._rows if batch_size is None else batch_size
+        whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+        if batch_size is not None and not (whole and 1 <= batch_size <= self._rows):
+            raise ValueError(
+                f"`compare` expects `batch_size` to be an integer from 1 to {self._rows}, the "
+                f"rows, or None. Received: batch_size={batch_size!r}. Use None for all rows."
+            )
+        self._order = None
+
+    @property
+    def are_drawn(self):
+        """Whether the batches depend on a seed."""
+        return self.batch_size < self._rows
+
+    def shuffle(self, seed):
+        """Take the order of a seed."""
+        if self.are_drawn:
+            rows = np.arange(self._rows)
+            self._order, _ = repeat(rows, rows, self._steps, self.batch_size, seed)
+
+    def __len__(self):
+        return self._steps
+
+    def __getitem__(self, step):
+        if self._order is None:
+            return self._data
+        rows = self._order[step * self.batch_size : (step + 1) * self.batch_size]
+        return keras.tree.map_structure(lambda a: a if a is None else a[rows], self._data)
+
+
+class _Clock(keras.callbacks.Callback):
+    """When each step began, and the weights that training moves without a gradient."""
+
+    def __init__(self, others, every):
+        super().__init__()
+        self.moving = list(others)  # after the first step, those that it changed
+        self.states = {}
+        self._every, self._times = every, {}
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch % self._every == 0 or len(self._times) == 1:
+            self._note(batch)
+        self._times[batch] = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._times[self.params["steps"]] = time.perf_counter()
+
+    def on_train_end(self, logs=None):
+        self._note(self.params["steps"])
+
+    def at(self, steps):
+        """The seconds from the begin of the second step to that of each of some."""
+        begins = sorted(self._times)
+        start = self._times[begins[min(1, len(begins) - 1)]] if begins else 0.0
+        times = [self._times.get(int(step), np.nan) - start for step in steps]
+        return np.maximum(np.array(times), 0.0)
+
+    def _note(self, step):
+        if not self.moving:
+            return
+        _ = self.model  # on JAX this copies the state back
+        values = [np.array(to_numpy(variable)) for variable in self.moving]
+        if len(self._times) == 1:
+            (first,) = self.states.values()
+            moved = [np.any(a != b) for a, b in zip(first, values, strict=True)]
+            self.moving = [v for v, m in zip(self.moving, moved, strict=True) if m]
+            self.states = {
+                k: [a for a, m in zip(state, moved, strict=True) if m]
+                for k, state in self.states.items()
+            }
+            values = [a for a, m in zip(values, moved, strict=True) if m]
+        self.states[step] = values
+
+
+def _as_rows(given):
+    if given is None:
+        return None
+    rows = np.asarray(given)
+    if rows.ndim == 0 or rows.dtype.hasobject:
+        raise ValueError(
+            "`compare` expects `x` and `y` to be arrays of one row per sample, or dictionaries or "
+            f"lists of these. Received: {type(given).__name__}. Convert it to an array."
+        )
+    # As `fit` does it with arrays.
+    return rows.astype(keras.config.floatx()) if rows.dtype.kind == "f" else rows
+
+
+def _is_plain(optimizer):
+    """Whether the variables of an optimizer are all its state, and begin as constants.
+
+    Not known of other authors' optimizers, and not so for ScheduleFreeAdamW: its momentum begins as
+    the weights, but for a `fit` on TensorFlow, which loses that.
+    """
+    kind = type(optimizer)
+    return kind.__module__.startswith("keras.") and kind.__name__ != "ScheduleFreeAdamW"
+
+
+def _in_words(failure):
+    name, text = type(failure).__name__, " ".join(str(failure).split())
+    if len(text) > MAX_REASON:
+        text = text[: MAX_REASON - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return f"{name}: {text}" if text else name

@@ -1,0 +1,294 @@
+"""Which start ends in which valley."""
+
+import dataclasses
+import math
+import reprlib
+
+import numpy as np
+
+from keras_valleys._checks import check_whole
+from keras_valleys._files import damaged, read_archive, write_archive
+from keras_valleys._fingerprints import digest_of
+from keras_valleys._optimizers import copier, describe, label_of
+from keras_valleys._progress import Checkpoint, check_verbose
+from keras_valleys.descents.walks import Ground, Walks, check_elementwise
+from keras_valleys.trajectories import project
+
+DEPENDS = "model, weights, data, optimizers, coordinates, steps and learning rates"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BasinMap:
+    """Which start ends in which valley, for each optimizer.
+
+    The starts are a grid of shape `(n_1,)` or `(n_1, n_2)`, written `*grid`; with learning rates
+    it is `(L, *grid)`.
+
+    Args:
+        indices: Integer array of shape `(num_optimizers, *grid)`: the valley where the descent
+            ended, -1 for none: it left the surface, or diverged.
+        losses: Array of the same shape: the final losses.
+        ends: Array of shape `(num_optimizers, *grid, K)`: the final coordinates on the surface.
+        distances: Array of the shape of `indices`: how far from the surface the final weights
+            are, in weight space; about 0 for a surface of all weights.
+        coordinates: One rising array per axis of the surface: the starts.
+        labels: One name per axis.
+        optimizers: One name per optimizer.
+        steps: Number of updates.
+        learning_rates: Array of shape `(L,)`, or empty where each optimizer has its own.
+
+    Raises:
+        ValueError: The shapes do not belong together.
+
+    Example:
+
+    >>> shape = (1, 3)
+    >>> basins = keras_valleys.descents.BasinMap(
+    ...     [[0, 0, 1]], np.zeros(shape), np.zeros((1, 3, 1)), np.zeros(shape), [[-1.0, 0.5, 2.0]],
+    ...     ["x"], ["SGD"], 100,
+    ... )
+    >>> basins.share(0).tolist()
+    [0.6666666666666666]
+    """
+
+    indices: np.ndarray
+    losses: np.ndarray
+    ends: np.ndarray
+    distances: np.ndarray
+    coordinates: tuple
+    labels: tuple
+    optimizers: tuple
+    steps: int
+    learning_rates: np.ndarray = ()
+
+    def __post_init__(self):
+        axes = tuple(np.array(axis, "float64") for axis in self.coordinates)
+        names = ("indices", "losses", "ends", "distances", "learning_rates")
+        arrays = {name: np.array(getattr(self, name)) for name in names}
+        arrays["indices"] = arrays["indices"].astype(int)
+        texts = {name: tuple(map(str, getattr(self, name))) for name in ("labels", "optimizers")}
+        rates = arrays["learning_rates"].astype("float64")
+        grid = tuple(map(len, axes))
+        shape = (len(texts["optimizers"]), *((len(rates),) if rates.size else ()), *grid)
+        found = [arrays[name].shape for name in names[:4]]
+        if found != [shape, shape, (*shape, len(axes)), shape] or len(texts["labels"]) != len(axes):
+            raise ValueError(
+                f"`BasinMap` expects `indices`, `losses` and `distances` of shape {shape} and "
+                f"`ends` of shape {(*shape, len(axes))}, as optimizers, learning rates and "
+                f"coordinates say, and {len(axes)} labels. Received: the shapes {found}, labels "
+                f"{texts['labels']}. Make the shapes agree."
+            )
+        for array in (*axes, *arrays.values()):
+            array.setflags(write=False)
+        fields = {**arrays, **texts, "coordinates": axes, "steps": int(self.steps)}
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def share(self, index):
+        """The part of the starts that ends in a valley.
+
+        Args:
+            index: Number of the valley; -1 for those that end in none.
+
+        Returns:
+            Array of shape `(num_optimizers,)`, or `(num_optimizers, L)` with learning rates.
+        """
+        axes = tuple(range(-len(self.coordinates), 0))
+        return np.mean(self.indices == index, axis=axes)
+
+    def save(self, path):
+        """Write the map to an npz file, whole or not at all.
+
+        Args:
+            path: Path of the file; an older file there is replaced.
+
+        Raises:
+            OSError: The file cannot be written; an older file is then still there.
+        """
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        axes = fields.pop("coordinates")
+        numbered = {f"coordinates_{k}": axis for k, axis in enumerate(axes)}
+        write_archive(path, "basin_map", **fields, **numbered)
+
+    @classmethod
+    def load(cls, path):
+        """Read a map that `save` wrote.
+
+        Args:
+            path: Path of the file.
+
+        Returns:
+            A `BasinMap`.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The file is damaged or of another kind.
+        """
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "coordinates"]
+        fields = read_archive(path, "basin_map", names)
+        axes = [f"coordinates_{k}" for k in range(len(fields["labels"]))]
+        fields["coordinates"] = list(read_archive(path, "basin_map", axes).values())
+        try:
+            return cls(**fields)
+        except (TypeError, ValueError) as error:
+            raise damaged(path, "basin_map", error) from error
+
+
+def basin_map(
+    objective, optimizers, coordinates, steps, valleys, *,
+    learning_rates=None, verbose="auto", checkpoint=None,
+):  # fmt: skip
+    """Descend from a grid of starts, and see in which valley each ends.
+
+    The grid lies on the surface whose valleys are given. Descents are those of `descend`, and go
+    where they like: for a model of more weights than the surface has axes, the valley is that of
+    the nearest point on the surface, and `distances` says how far off it is.
+
+    Args:
+        objective: A `keras_valleys.objectives.Objective` over the weights of the surface.
+        optimizers: Dictionary of names to Keras optimizers, or a list of optimizers, or one; each
+            as for `descend`.
+        coordinates: One rising 1-D array of starts per axis of the surface; a single array for one
+            axis.
+        steps: Number of updates.
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface.
+        learning_rates: 1-D array of rates, each of which takes the place of that of the
+            optimizers: the map has one more axis. `None` keeps their own.
+        verbose: As for `descend`.
+        checkpoint: As for `descend`.
+
+    Returns:
+        A `BasinMap`.
+
+    Raises:
+        ValueError: As for `descend`; coordinates that do not rise or of another number than the
+            surface's axes; learning rates not above 0, or for an optimizer with a schedule.
+        OSError: The checkpoint cannot be written.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
+    >>> model.compile(loss=keras_valleys.losses.RootError())
+    >>> (x, y), _ = keras_valleys.datasets.rosette()
+    >>> objective = keras_valleys.objectives.Objective(model, x, y)
+    >>> phi = np.linspace(-np.pi / 2, np.pi / 2, 2001)
+    >>> surface = keras_valleys.surfaces.evaluate(objective, coordinates=phi)
+    >>> valleys = keras_valleys.valleys.find_valleys(surface)
+    >>> starts = np.radians([-60.0, 5.0, 45.0])
+    >>> optimizers = {"sgd": keras.optimizers.SGD(0.01), "adam": keras.optimizers.Adam(0.01)}
+    >>> basins = keras_valleys.descents.basin_map(objective, optimizers, starts, 60, valleys)
+    >>> [[round(np.degrees(valleys[k].position[0])) for k in row] for row in basins.indices]
+    [[-36, 0, 36], [-36, 0, 36]]
+    """
+    owner, surface = "basin_map", valleys.surface
+    check_verbose(verbose, owner)
+    check_whole(owner, 1, steps=steps)
+    axes = _as_axes(coordinates, surface, objective)
+    rates = [None] if learning_rates is None else _as_rates(learning_rates)
+    makes = {name: copier(one, owner) for name, one in _named(optimizers).items()}
+    ground, num = Ground(objective, owner), math.prod(map(len, axes))
+    for make in makes.values():
+        check_elementwise(make, objective, num=num, owner=owner)
+        _check_rates(make, rates)
+    mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    starts = (surface.origin + mesh @ surface.directions).astype(objective.dtype)
+    facts = [starts, steps, *map(describe, makes.values()), np.array(rates, "float64")]
+    digest = digest_of(objective, *facts) if checkpoint is not None else ""
+    kept = Checkpoint(checkpoint, digest, (owner, DEPENDS))
+    stages = [(make, rates) for make in makes.values()]
+    found = [part[:, -1] for part in Walks(ground, starts, steps).run(stages, kept, verbose)]
+    grid = (len(makes), *(() if learning_rates is None else (len(rates),)), *map(len, axes))
+    return BasinMap(
+        *_where(objective, np.stack(found), valleys, grid), axes, surface.labels, tuple(makes),
+        steps, () if learning_rates is None else rates,
+    )  # fmt: skip
+
+
+def _where(objective, weights, valleys, grid):
+    """Valleys, losses, coordinates and distances of final weights, in the shape of the grid."""
+    surface = valleys.surface
+    ends = project(weights, surface)
+    off = weights - (surface.origin + ends @ surface.directions)
+    with np.errstate(invalid="ignore", over="ignore"):
+        distances = np.linalg.norm(off, axis=-1)
+    num_axes = ends.shape[-1]
+    indices = np.asarray(valleys.at(ends[..., 0] if num_axes == 1 else ends))
+    losses = np.stack([objective(part) for part in weights])  # as for each optimizer alone
+    indices = np.where(np.isfinite(losses), indices, -1)
+    return (
+        indices.reshape(grid), losses.reshape(grid), ends.reshape(*grid, num_axes),
+        distances.reshape(grid),
+    )  # fmt: skip
+
+
+def _named(optimizers):
+    """Names of optimizers to optimizers."""
+    if isinstance(optimizers, dict) and "class_name" not in optimizers:
+        named = {str(name): one for name, one in optimizers.items()}
+    else:
+        single = not isinstance(optimizers, list | tuple)
+        named = {}
+        for one in [optimizers] if single else optimizers:
+            label, count = label_of(copier(one, "basin_map")()), 1
+            name = label
+            while name in named:
+                count += 1
+                name = f"{label} {count}"
+            named[name] = one
+    if not named:
+        raise ValueError(
+            "`basin_map` expects one optimizer or more. "
+            f"Received: optimizers={optimizers!r}. Use optimizers=['sgd', 'adam']."
+        )
+    return named
+
+
+def _as_axes(coordinates, surface, objective):
+    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
+    axes = [axes] if axes and not np.iterable(axes[0]) else axes
+    try:
+        axes = [np.array(axis, "float64") for axis in axes]
+    except (TypeError, ValueError):
+        axes = []
+    rising = all(a.ndim == 1 and a.size and np.all(np.diff(a) > 0) for a in axes)
+    finite = all(np.all(np.isfinite(a)) for a in axes)
+    if len(axes) != len(surface.coordinates) or not rising or not finite:
+        raise ValueError(
+            "`basin_map` expects `coordinates` to be one rising 1-D array of finite numbers for "
+            f"each of the surface's {len(surface.coordinates)} axes. "
+            f"Received: coordinates={reprlib.repr(coordinates)}. "
+            "Use numpy.linspace(start, stop, n)."
+        )
+    if surface.origin.size != objective.size:
+        raise ValueError(
+            "`basin_map` expects valleys of a surface over the objective's weights. Received: a "
+            f"surface over {surface.origin.size} weights, an objective over {objective.size}. "
+            "Evaluate the surface on the same objective."
+        )
+    return axes
+
+
+def _as_rates(learning_rates):
+    try:
+        rates = np.array(learning_rates, "float64")
+    except (TypeError, ValueError):
+        rates = np.empty(0)
+    if rates.ndim != 1 or not rates.size or not np.all((rates > 0) & (rates < np.inf)):
+        raise ValueError(
+            "`basin_map` expects `learning_rates` to be a 1-D array of numbers above 0. Received: "
+            f"learning_rates={reprlib.repr(learning_rates)}. Use numpy.geomspace(0.001, 1, 200)."
+        )
+    return rates.tolist()
+
+
+def _check_rates(make, rates):
+    try:
+        for rate in rates[:1]:
+            if rate is not None:
+                make().learning_rate = rate
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            "`basin_map` expects optimizers whose learning rate can be set, where it is given "
+            f"`learning_rates`. Received: {label_of(make())} ({error}). "
+            "Give it a number as its learning rate."
+        ) from error

@@ -1,0 +1,139 @@
+"""Many descents at once, each with a real Keras optimizer, and where they end."""
+
+import dataclasses
+import reprlib
+
+import numpy as np
+
+from keras_valleys._checks import check_whole
+from keras_valleys._fingerprints import digest_of
+from keras_valleys._optimizers import copier, describe, label_of
+from keras_valleys._progress import Checkpoint, check_verbose
+from keras_valleys.descents.walks import Ground, Walks, check_elementwise
+
+PATHS_BYTES = 2**30  # of all weights that are kept on the way
+DEPENDS = "model, weights, data, optimizer, starts, steps and paths"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Descents:
+    """Where descents from K starts ended.
+
+    Attributes:
+        weights: Array of shape `(K, P)`: the final weights, as `model.fit` would leave them.
+        losses: Array of shape `(K,)`: the objective's loss at the final weights. Where a descent
+            diverged, it is not finite.
+        paths: Array of shape `(R, K, P)` of the weights after the number of steps in `steps`, or
+            `None`.
+        steps: Array of shape `(R,)`, from 0 to the last; empty where no paths were kept.
+        label: Name of the optimizer.
+    """
+
+    weights: np.ndarray
+    losses: np.ndarray
+    paths: np.ndarray | None
+    steps: np.ndarray
+    label: str
+
+    def __post_init__(self):
+        for name in ("weights", "losses", "paths", "steps"):
+            if getattr(self, name) is not None:
+                getattr(self, name).setflags(write=False)
+
+
+def descend(
+    objective, optimizer, starts, steps, *, paths=False, verbose="auto", checkpoint=None
+):  # fmt: skip
+    """Descend from many starts at once with a real Keras optimizer.
+
+    The K weight vectors are one variable of shape `(K, P)`. The sum of their K losses has the
+    gradient of each loss in its row, so that one optimizer updates all of them, in one compiled
+    loop, as K times `model.fit` would with all rows in one batch. A start that diverges harms no
+    other.
+
+    It is the objective that they descend on: layers run in inference mode. `model.fit` does the
+    same for models without Dropout, BatchNormalization and their like, without a `train_step` of
+    their own, and, on TensorFlow, without Embedding layers, whose gradients it gives to the
+    optimizer in parts. Constraints of the weights apply after each step. An optimizer given as an
+    instance is copied by its config: it is not changed, and what it has learned so far is not
+    taken over.
+
+    Args:
+        objective: A `keras_valleys.objectives.Objective` over P weights, of data in one batch.
+        optimizer: A Keras optimizer: an instance, name, class or config. It must update each
+            weight by itself, which is tried out.
+        starts: Array of shape `(K, P)`; `(K,)` for one weight.
+        steps: Number of updates.
+        paths: Whether to keep the weights of all steps on the way, or every how many steps.
+        verbose: 0 for silence, 1 for a progress bar, "auto" for one where more than two seconds of
+            work are left.
+        checkpoint: Path of a file that keeps finished descents. Called again with the same
+            arguments after it was killed, `descend` goes on from there, with the same result.
+
+    Returns:
+        A `Descents`.
+
+    Raises:
+        ValueError: The optimizer couples weights, as with `clipnorm` or Lamb; starts of another
+            shape or not finite; data in several batches; paths that take more than 1 GB; a
+            checkpoint of something else; another argument outside its range.
+        OSError: The checkpoint cannot be written.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    >>> model.compile(loss="mean_squared_error")
+    >>> objective = keras_valleys.objectives.Objective(model, np.ones((1, 1)), np.zeros((1, 1)))
+    >>> optimizer = keras.optimizers.SGD(0.25)  # of the square of the weight: it halves each time
+    >>> found = keras_valleys.descents.descend(objective, optimizer, [[1.0], [-4.0], [8.0]], 2)
+    >>> found.weights[:, 0].tolist(), found.losses.tolist()
+    ([0.25, -1.0, 2.0], [0.0625, 1.0, 4.0])
+    """
+    check_verbose(verbose, "descend")
+    check_whole("descend", 1, steps=steps)
+    starts = _as_starts(objective, starts)
+    marks = _marks(paths, steps, starts)
+    make = copier(optimizer, "descend")
+    ground = Ground(objective, "descend")
+    check_elementwise(make, objective, num=len(starts), owner="descend")
+    facts = [starts, steps, np.array(marks, int), describe(make)]
+    digest = digest_of(objective, *facts) if checkpoint is not None else ""
+    kept = Checkpoint(checkpoint, digest, ("descend", DEPENDS))
+    (found,) = Walks(ground, starts, steps, marks).run([(make, [None])], kept, verbose)
+    weights = np.ascontiguousarray(found[:, -1])
+    on_the_way = np.ascontiguousarray(found[:, :-1].swapaxes(0, 1)) if marks else None
+    losses = objective(weights)
+    return Descents(weights, losses, on_the_way, np.array(marks, int), label_of(make()))
+
+
+def _as_starts(objective, starts):
+    try:
+        rows = np.array(starts, objective.dtype)
+    except (TypeError, ValueError):
+        rows = np.empty(0)
+    rows = rows[:, None] if rows.ndim == 1 and objective.size == 1 else rows
+    fits = rows.ndim == 2 and len(rows) and rows.shape[1] == objective.size
+    if not fits or not np.all(np.isfinite(rows)):
+        raise ValueError(
+            f"`descend` expects `starts` of shape (K, {objective.size}): K >= 1 weight vectors of "
+            f"finite numbers. Received: starts={reprlib.repr(starts)}, shape {np.shape(rows)}. "
+            "`objective.point()` is one such vector."
+        )
+    return rows
+
+
+def _marks(paths, steps, starts):
+    """The numbers of steps after which weights are kept."""
+    check_whole("descend", paths=int(paths) if isinstance(paths, bool) else paths)
+    if not paths:
+        return ()
+    marks = [*range(0, steps, int(paths)), steps]
+    most = PATHS_BYTES // starts.nbytes
+    if len(marks) > most:
+        every = -(-steps // max(most - 2, 1))
+        raise ValueError(
+            f"`descend` expects `paths` of at most {PATHS_BYTES >> 20} MB. Received: {len(marks)} "
+            f"times {len(starts)} weight vectors, {len(marks) * starts.nbytes >> 20} MB. "
+            f"Use paths={every}, one step in {every}, or fewer starts."
+        )
+    return tuple(marks)

@@ -1,0 +1,127 @@
+"""The principal directions of paths, which are read in blocks."""
+
+import numpy as np
+
+from keras_valleys._checks import check_whole
+from keras_valleys._linalg import leading, oriented, orthonormal
+from keras_valleys.directions.directions import Directions, _numbered
+
+GRAM_ROWS = 1024  # up to which the products of all pairs of rows are formed
+BLOCK_NUMBERS = 2**20  # in use at a time, in float64: 8 MB, and a few copies
+LARGEST = 1e150  # whose square is a number
+
+
+class PathRows:
+    """The finite rows of paths, about their mean, read in blocks of columns.
+
+    Args:
+        trajectories: A trajectory or an array of shape `(T, P)`, or a list of these.
+    """
+
+    def __init__(self, trajectories):
+        self._parts = parts = _as_arrays(trajectories)
+        self.num_rows, self.size = sum(map(len, parts)), parts[0].shape[1]
+        width = max(BLOCK_NUMBERS // max(self.num_rows, 1), 1)
+        self._columns = [slice(i, i + width) for i in range(0, self.size, width)]
+        self._finite = np.ones(self.num_rows, bool)
+        for columns in self._columns:
+            self._finite &= np.all(np.abs(self._read(columns)) < LARGEST, axis=1)
+        self.num_finite = int(np.count_nonzero(self._finite))
+
+    def leading(self, count):
+        """All variance, the variances along the leading directions, and how rows combine to these.
+
+        Returns:
+            A number, shape `(count,)`, shape `(count, T)` of the finite rows; fewer of them where
+            there are fewer rows.
+        """
+        count = min(count, self.num_finite)
+        if not count:
+            return 0.0, np.zeros(0), np.zeros((0, 0))
+        total = sum(float(np.sum(np.square(block))) for block in self._blocks())
+        if self.num_finite > GRAM_ROWS:
+            size = self.num_finite
+            pairs = leading(self._gram_times, size, count, tolerance=1e-8)
+            return total, pairs.values, pairs.vectors
+        gram = sum(block @ block.T for block in self._blocks())
+        values, mixing = np.linalg.eigh(gram)
+        return total, values[::-1][:count], mixing[:, ::-1][:, :count].T
+
+    def combined(self, mixing):
+        """The combinations of rows, shape `(count, P)`."""
+        return np.concatenate([mixing @ block for block in self._blocks()], axis=1)
+
+    def _gram_times(self, vector):
+        return sum(block @ (vector @ block) for block in self._blocks())
+
+    def _blocks(self):
+        for columns in self._columns:
+            block = self._read(columns)[self._finite]
+            yield block - block.mean(axis=0)
+
+    def _read(self, columns):
+        return np.concatenate([part[:, columns] for part in self._parts]).astype("float64")
+
+
+def _as_arrays(trajectories):
+    """One path or several, as a list of arrays of shape (T, P)."""
+    if hasattr(trajectories, "weights") or isinstance(trajectories, np.ndarray):
+        trajectories = [trajectories]
+    paths = [np.asarray(getattr(path, "weights", path)) for path in trajectories]
+    if paths and all(path.ndim == 1 for path in paths):
+        paths = [np.asarray(trajectories)]  # one path as nested lists
+    shapes = [path.shape for path in paths]
+    if not paths or any(path.ndim != 2 for path in paths) or len({s[1] for s in shapes}) > 1:
+        raise ValueError(
+            "`principal` expects trajectories, or arrays of shape (T, P), over the same P weights. "
+            f"Received: shapes {shapes}. Record them of one model."
+        )
+    return paths
+
+
+def principal(trajectories, num_directions=2):
+    """The orthonormal directions in which paths of an optimizer vary most (PCA).
+
+    Of all finite rows, each counted once, about their mean: `details["explained_variance"]` is the
+    part of the variance that lies in each direction. They say nothing of where the plane is:
+    through the final weights, as in Li et al., with `origin=path.weights[-1]`; or through the
+    mean. The largest number of each direction is positive.
+
+    Args:
+        trajectories: A `keras_valleys.trajectories.Trajectory`, an array of shape `(T, P)`, or a
+            list of these over the same weights. They are read block by block: memory grows with T
+            and K P, not with T P or P squared.
+        num_directions: K.
+
+    Returns:
+        `Directions`.
+
+    Raises:
+        ValueError: Paths of different sizes, or finite rows that do not span K dimensions about
+            their mean, such as fewer than K + 1 different ones.
+
+    Example:
+
+    >>> path = np.array([[0, 0, 1], [3, 4, 1], [6, 8, 1], [3, 4, 2]])
+    >>> axes = keras_valleys.directions.principal(path)
+    >>> [round(float(number), 2) for number in axes[0]]
+    [0.6, 0.8, 0.0]
+    >>> [round(part, 3) for part in axes.details["explained_variance"]]
+    [0.985, 0.015]
+    """
+    check_whole("principal", 1, num_directions=num_directions)
+    paths = PathRows(trajectories)
+    total, values, mixing = paths.leading(num_directions)
+    # Below that part of the variance lies the rounding of the weights.
+    rank = int(np.sum(values > 1e-12 * total))
+    if rank < num_directions:
+        raise ValueError(
+            f"`principal` expects at least {num_directions + 1} different finite rows that span "
+            f"{num_directions} dimensions. Received: {paths.num_rows} rows, {paths.num_finite} of "
+            f"them finite, that span {rank} dimensions. "
+            "Record more steps, or ask for fewer directions."
+        )
+    vectors = oriented(orthonormal(paths.combined(mixing)))
+    explained = np.clip(values / total, 0, 1).tolist()
+    details = {"kind": "principal", "explained_variance": explained, "num_rows": paths.num_finite}
+    return Directions(vectors, _numbered("principal direction", num_directions), details)

@@ -1,0 +1,377 @@
+"""A compiled model and its data as a function of the flat weight vector."""
+
+import inspect
+import math
+import operator
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_valleys._backend import compiled, map_rows, num_replicas, side_by_side
+from keras_valleys._fingerprints import signature
+from keras_valleys._weights import flatten, select, to_numpy, variables_of
+from keras_valleys.objectives.data import Batches, average, count_values, rows_of
+
+CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
+
+
+class Objective:
+    """The loss of a compiled Keras model as a function on weight space.
+
+    `objective(points)` is what `model.evaluate(x, y)` would return as the loss after the trainable
+    weights had been set to each point: layers run in inference mode, losses include regularizers,
+    `add_loss` and sample weights, and a `test_step` of the model's own is used. No variable of the
+    model is changed. All points run in one compiled call.
+
+    The flat weight vector has size P and holds `model.trainable_variables`, or those that
+    `variables` selects, one after the other, each in C order; `names`, `shapes` and `slices` say
+    where each is. All other variables are held at the values that they have when it is called.
+
+    Args:
+        model: A built and compiled Keras model of any kind.
+        x: Input arrays, as for `model.evaluate`, or a data set of batches that can be read again
+            and is the same each time: a `tf.data.Dataset`, a torch `DataLoader`, a
+            `keras.utils.PyDataset`. A data set of more than 256 MB is read anew at each call,
+            batch by batch, and all points are evaluated on each batch.
+        y: Target arrays; `None` with a data set.
+        sample_weight: Weights of the rows, shape `(N,)`, as for `model.evaluate`.
+        class_weight: Dictionary of classes to weights, as for `model.fit`.
+        variables: The weights to vary: a list of variables, layers or names such as "dense",
+            "dense/kernel" or "kernel". `None` takes all trainable ones.
+        batch_size: Number of rows that the model sees at once. It bounds the memory, and changes
+            the loss where `model.evaluate` depends on it as well: for the loss reductions "sum"
+            and "mean_with_sample_weight", and for losses that couple rows. `None` takes all rows,
+            or batches of 16 MB of inputs.
+
+    Attributes:
+        model: The model.
+        variables: The variables that make the flat vector.
+        size: P.
+        names: The path of each variable.
+        shapes: The shape of each variable.
+        slices: The part of the flat vector that each variable has.
+        loss_name: Name of the loss.
+        fingerprint: Digest of the data.
+        num_rows: N.
+        num_batches: Number of batches that the rows come in.
+        num_values: Roughly how many numbers the model makes of a batch.
+        streams: Whether each call reads the data set anew.
+
+    Call arguments:
+        points: Array of shape `(..., P)`.
+
+    Returns:
+        Array of losses of shape `(...)`.
+
+    Raises:
+        ValueError: The model is not built or has no loss or no trainable weights, the data are
+            empty, of different lengths, used up by one pass or not the same on each pass, or
+            points have another size than P.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
+    >>> model.compile(loss="mean_squared_error")
+    >>> objective = keras_valleys.objectives.Objective(model, np.ones((3, 1)), np.ones((3, 1)))
+    >>> objective.size
+    1
+    >>> [float(loss) for loss in objective([[0.0], [np.pi / 4]])]
+    [1.0, 0.0]
+    """
+
+    def __init__(
+        self, model, x, y=None, sample_weight=None, *,
+        class_weight=None, variables=None, batch_size=None,
+    ):  # fmt: skip
+        check_model(model)
+        self.model = model
+        self.variables = select(model.trainable_variables, variables, ("Objective", "variables"))
+        self._batches = Batches(x, y, sample_weight, class_weight, batch_size)
+        x, y, sample_weight = self._batches.arrays or (x, None, None)
+        self._given = {
+            "x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight,
+            "batch_size": batch_size,
+        }  # fmt: skip
+        self.fingerprint, self.num_rows = self._batches.fingerprint, self._batches.num_rows
+        self.num_batches, self.streams = self._batches.num_batches, self._batches.kept is None
+        self.names = [v.path for v in self.variables]
+        self.shapes = [tuple(variable.shape) for variable in self.variables]
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes]).tolist()
+        self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        self.size = ends[-1]
+        self.loss_name = loss_name_of(model.loss)
+        kinds = [keras.backend.standardize_dtype(v.dtype) for v in self.variables]
+        self.dtype = "float64" if "float64" in kinds else "float32"
+        self._loss_given = model.loss
+        self._trainable = list(model.trainable_variables)
+        first = next(iter(self._batches))
+        # Once before compiling: Keras makes variables at the first loss, and bad data are told.
+        point = ops.convert_to_tensor(self.point().astype(self.dtype))
+        own = {id(variable) for variable in self.variables}
+        rest = [variable for variable in self._trainable if id(variable) not in own]
+        self._loss_of(point, rest, [v.value for v in rest], _as_tensors(first))
+        self._held = [variable for variable in variables_of(model) if id(variable) not in own]
+        self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
+        self._functions = {}
+        self.num_values = count_values(first[0], self.shapes)
+        self.group = self._find_group()
+
+    @property
+    def weight_names(self):
+        """One name for each of the P weights, such as "phi" or "kernel[0, 2]"."""
+        leaves = [path.rsplit("/", 1)[-1] for path in self.names]
+        names = leaves if len(set(leaves)) == len(leaves) else self.names
+        return [
+            name if math.prod(shape) == 1 else f"{name}{list(index)}"
+            for name, shape in zip(names, self.shapes, strict=True)
+            for index in np.ndindex(shape)
+        ]
+
+    def point(self):
+        """The model's present weights.
+
+        Returns:
+            A new array of shape `(P,)`.
+        """
+        return flatten(self.variables)
+
+    def split(self, point):
+        """A flat weight vector as the arrays that the variables hold.
+
+        Args:
+            point: Array of shape `(P,)`.
+
+        Returns:
+            A list of arrays, one per variable, as `model.set_weights` takes them.
+        """
+        parts = zip(self.slices, self.shapes, strict=True)
+        return [np.asarray(point)[part].reshape(shape) for part, shape in parts]
+
+    def __call__(self, points):
+        points = np.asarray(points, self.dtype)
+        if points.ndim == 0 or points.shape[-1] != self.size:
+            raise ValueError(
+                f"`Objective` expects points of shape (..., {self.size}), one number per trainable "
+                f"weight. Received: shape {points.shape}. `objective.point()` is such a point."
+            )
+        rows = points.reshape(-1, self.size)
+        at_once = max(CALL_BYTES // (rows.itemsize * self.size), 1)
+        parts = [rows[i : i + at_once] for i in range(0, len(rows), at_once)]
+        losses = [self.compute(_at_points, part) for part in parts]
+        return np.concatenate([np.empty(0, self.dtype), *losses]).reshape(points.shape[:-1])
+
+    def along(self, coefficients, directions, origin):
+        """The loss at `origin + coefficients @ directions`.
+
+        Only the coefficients travel to the compiled call, so that large models take many points.
+
+        Args:
+            coefficients: Array of shape `(..., K)`.
+            directions: Array of shape `(K, P)`.
+            origin: Array of shape `(P,)`.
+
+        Returns:
+            Array of losses of shape `(...)`.
+        """
+        coefficients = np.asarray(coefficients, self.dtype)
+        rows = coefficients.reshape(-1, coefficients.shape[-1])
+        if not len(rows):
+            return np.empty(coefficients.shape[:-1], self.dtype)
+        return self.compute(_along, rows, directions, origin).reshape(coefficients.shape[:-1])
+
+    def compute(self, function, *arrays):
+        """The mean over the data of a function of the loss, compiled.
+
+        Args:
+            function: Called as `function(loss, *tensors)` with the backend's tensors of `arrays`;
+                `loss(point)` is the mean loss of a batch as a differentiable function of a flat
+                weight tensor of shape `(P,)`. A function of a module, compiled once per Objective.
+            *arrays: Arrays of numbers.
+
+        Returns:
+            What `function` returns, averaged over the batches by their numbers of rows, as an array
+            or a tuple of arrays.
+        """
+        if function not in self._functions:
+            self._functions[function] = self.prepare(function)
+        return self._functions[function](*arrays)
+
+    def prepare(self, function):
+        """What `compute` calls for a function: a function of arrays, compiled at its first call."""
+        call = compiled(self._over_batch(function))
+
+        def mean(*arrays):
+            self._check_unchanged()
+            tensors = [ops.convert_to_tensor(np.asarray(a, self.dtype)) for a in arrays]
+            # Passed in at each call: a compiled function must not keep old statistics or data.
+            held = [ops.convert_to_tensor(variable) for variable in self._held]
+            batches = self._kept or map(_as_tensors, self._batches)
+            results = ((rows_of(one), call(tensors, held, one)) for one in batches)
+            parts = ((n, keras.tree.map_structure(_as_array, found)) for n, found in results)
+            return average(parts, self._batches.num_rows)
+
+        return mean
+
+    def signature(self):
+        """A digest of all that the loss depends on but the point.
+
+        Returns:
+            Text, equal for the same model, loss, data and other variables, also in another process.
+        """
+        facts = f"{self.fingerprint} {self.shapes} {self.dtype}"
+        return signature(self.model, self._held, facts)
+
+    def __reduce__(self):
+        if hasattr(self._given["x"], "element_spec"):
+            raise ValueError(
+                "`Objective` expects arrays or a PyDataset where it is sent to other processes. "
+                "Received: a tf.data.Dataset, which cannot be sent. Pass arrays."
+            )
+        chosen = {id(variable) for variable in self.variables}
+        indices = [i for i, v in enumerate(self.model.trainable_variables) if id(v) in chosen]
+        return _rebuild, (self.model, self._given, indices)
+
+    def _over_batch(self, function):
+        def call(tensors, held, batch):
+            def loss(point):
+                return self._loss_of(point, self._held, held, batch)
+
+            loss.group = self.group
+            return function(loss, *tensors)
+
+        return call
+
+    def _loss_of(self, point, variables, values, batch):
+        """The loss of a batch at a point, with other variables held at some values."""
+        mapping = list(zip(variables, values, strict=True))
+        for variable, part, shape in zip(self.variables, self.slices, self.shapes, strict=True):
+            value = ops.reshape(point[part], shape)
+            mapping.append((variable, ops.cast(value, variable.dtype)))
+        return ops.cast(model_loss(self.model, mapping, batch), self.dtype)
+
+    def _find_group(self):
+        """How many points run side by side: 1 but on torch."""
+
+        def evaluate(rows, group):
+            self.group = group
+            return self.compute(_at_points, rows)
+
+        rows = np.stack([self.point(), 0.99 * self.point() + 0.01])
+        return side_by_side(evaluate, rows, 4 * (self.size + self.num_values))
+
+    def _check_unchanged(self):
+        variables = self.model.trainable_variables
+        same = len(variables) == len(self._trainable) and all(
+            map(operator.is_, variables, self._trainable)
+        )
+        if not same or self.model.loss is not self._loss_given:
+            raise ValueError(
+                "`Objective` expects the loss and the trainable weights that its model had when it "
+                "was made. Received: a model compiled anew, or frozen in part. "
+                "Make a new Objective."
+            )
+
+
+def _at_points(loss, rows):
+    return map_rows(loss, rows)
+
+
+def _along(loss, rows, directions, origin):
+    def at(row):
+        return loss(origin + ops.matmul(row, directions))
+
+    at.group = loss.group
+    return map_rows(at, rows)
+
+
+def _as_tensors(batch):
+    return keras.tree.map_structure(
+        lambda a: None if a is None else ops.convert_to_tensor(a), batch
+    )
+
+
+def _as_array(tensor):
+    return np.array(to_numpy(tensor))
+
+
+def _rebuild(model, given, indices):
+    return Objective(model, **given, variables=[model.trainable_variables[i] for i in indices])
+
+
+def model_loss(model, mapping, batch):
+    """The loss of a batch, with variables at other values.
+
+    Args:
+        model: A built and compiled model.
+        mapping: Pairs of a variable and its value; the others keep their own.
+        batch: `(x, y, sample_weight)` as tensors.
+    """
+    if type(model).test_step is not keras.Model.test_step:
+        return _logged_loss(model, mapping, batch)
+    x, y, sample_weight = batch
+    takes_training = "training" in inspect.signature(model.compute_loss).parameters
+    options = {"training": False} if takes_training else {}
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+        y_pred = model(x, training=False)
+        if model.loss is None and not _computes_itself(model) and not model.losses:
+            raise _no_loss(model)
+        loss = model.compute_loss(x, y, y_pred, sample_weight, **options)
+    return ops.mean(loss) * num_replicas()  # `evaluate` averages what is not reduced
+
+
+def check_model(model):
+    """Refuse what has no loss as a function of its weights."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"`Objective` expects a Keras model. Received: {type(model).__name__}. "
+            "Pass the compiled `keras.Model` itself."
+        )
+    if not model.compiled:
+        raise _no_loss(model)
+    if not model.built or not model.trainable_variables:
+        raise ValueError(
+            "`Objective` expects a model that is built and has trainable weights. Received: "
+            f"{type(model).__name__} {model.name!r} without. "
+            "Call the model on a batch of data first, or make a layer trainable and compile."
+        )
+
+
+def loss_name_of(loss):
+    """The name of what a model is compiled with."""
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
+    return name or getattr(loss, "__name__", "loss")
+
+
+def _logged_loss(model, mapping, batch):
+    """What the model's own `test_step` logs, from reset metrics on."""
+    data = keras.utils.pack_x_y_sample_weight(*batch)
+    if keras.config.backend() == "jax":
+        values = {id(variable): value for variable, value in mapping}
+        kinds = (model.trainable_variables, model.non_trainable_variables)
+        state = [[values.get(id(v), v.value) for v in variables] for variables in kinds]
+        reset = [ops.zeros_like(v.value) for v in model.metrics_variables]
+        logs, _ = model.test_step((*state, reset), data)
+    else:
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+            for metric in model.metrics:
+                metric.reset_state()
+            logs = model.test_step(data)
+    if "loss" not in logs:
+        raise ValueError(
+            "`Objective` expects `test_step` to return the loss under the key 'loss'. Received: "
+            f"{sorted(logs)} from {type(model).__name__}. Add it to what `test_step` returns."
+        )
+    return ops.mean(logs["loss"])
+
+
+def _computes_itself(model):
+    return type(model).compute_loss is not keras.Model.compute_loss
+
+
+def _no_loss(model):
+    return ValueError(
+        "`Objective` expects a model that is compiled with a loss. Received: "
+        f"{type(model).__name__} {model.name!r}, which has none. "
+        "Call `model.compile(loss=...)` first, or use `add_loss` in the model."
+    )

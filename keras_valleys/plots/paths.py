@@ -1,0 +1,260 @@
+"""Paths on a surface: where they are drawn, what is shown, and what is said of both."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_valleys.plots.style import name_of
+from keras_valleys.trajectories import Projection, Trajectory, on_surface
+from keras_valleys.valleys import find_valleys
+
+MAX_ROWS = 1000
+MAX_LINES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """A path on a surface, ready to be drawn.
+
+    Attributes:
+        points: Array of shape `(n, K)` in units of the surface's coordinates, angles wrapped into
+            the surface's range; NaN outside of it.
+        heights: Array of shape `(n,)`: the losses; where unknown, the height of the surface.
+        steps: Array of shape `(n,)`.
+        turns: Array of shape `(n, K)`: the half turns by which angles were wrapped.
+        jumps: Booleans of shape `(n - 1,)`: the way to the next row is not to be drawn.
+        hidden: How many rows are outside of the surface, and how many diverged.
+        stride: One row in so many is here.
+        projection: The whole path beside the surface.
+    """
+
+    points: np.ndarray
+    heights: np.ndarray
+    steps: np.ndarray
+    turns: np.ndarray
+    jumps: np.ndarray
+    hidden: tuple
+    stride: int
+    projection: Projection | None = None
+
+    def broken(self, values):
+        """The values with a row of NaN in each jump, so that a line breaks there."""
+        return np.insert(np.asarray(values, "float64"), np.flatnonzero(self.jumps) + 1, np.nan, 0)
+
+
+def as_list(trajectories):
+    """One trajectory or several, as a list."""
+    return [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
+
+
+def path_of(trajectory, surface):
+    """The `Path` of a trajectory."""
+    found = on_surface(trajectory, surface)
+    path = place(found.coordinates, trajectory.losses, surface, steps=trajectory.steps)
+    return dataclasses.replace(path, projection=found)
+
+
+def place(coordinates, losses, surface, *, steps=None):
+    """The `Path` of raw coordinates `(n, K)` and losses `(n,)`."""
+    coordinates = np.where(np.isfinite(coordinates), coordinates, np.nan)
+    losses = np.asarray(losses, "float64")
+    diverged = np.isinf(losses) | np.any(np.isnan(coordinates), axis=1)
+    points, turns = wrap(coordinates, surface)
+    outside = np.any(np.isnan(points), axis=1)
+    counts = int(np.sum(outside & ~diverged)), int(np.sum(diverged))
+    rows = thin(len(points))
+    hidden = (outside | diverged)[rows]
+    points = np.where(hidden[:, None], np.nan, points[rows])
+    turns, heights = turns[rows], np.where(hidden, np.nan, losses[rows])
+    if np.isnan(losses[rows]).any():
+        heights = np.where(np.isnan(losses[rows]), height_on(points, surface), heights)
+    steps = np.arange(len(coordinates)) if steps is None else steps
+    stride = int(rows[1]) if len(rows) < len(losses) else 1
+    jumps = _jumps(points, turns, surface)
+    return Path(points, heights, steps[rows], turns, jumps, counts, stride)
+
+
+def thin(num_rows, max_rows=MAX_ROWS):
+    """At most `max_rows` rows and the last; a longer path keeps a subset of a shorter one's.
+
+    Of steps that jump to and fro across a valley, every second would lie on the same side: the
+    stride is odd.
+    """
+    stride = 1
+    while num_rows > stride * max_rows:
+        stride *= 3
+    rows = np.arange(0, num_rows, stride)
+    return np.append(rows, num_rows - 1) if num_rows and rows[-1] != num_rows - 1 else rows
+
+
+def wrap(coordinates, surface):
+    """Coordinates in the surface's range or NaN, and the half turns that it took, `(n, K)` both.
+
+    Only angles turn: a line at phi and at phi + pi is the same line.
+    """
+    points, turns = coordinates.copy(), np.zeros_like(coordinates)
+    for k, (axis, label) in enumerate(zip(surface.coordinates, surface.labels, strict=True)):
+        start, stop = axis[0], axis[-1]
+        slack = 1e-6 * (stop - start)  # float32 weights at the very end of a float64 axis
+        if label == "phi":
+            away = (points[:, k] < start - slack) | (points[:, k] > stop + slack)
+            turns[:, k] = np.where(away, np.floor((points[:, k] - start) / np.pi), 0)
+            points[:, k] -= turns[:, k] * np.pi
+            # So far off that float32 has lost the place within a half turn: nowhere.
+            lost = np.spacing(np.abs(coordinates[:, k]).astype("float32")) > np.pi / 1000
+            points[lost, k] = np.nan
+        inside = (points[:, k] >= start - slack) & (points[:, k] <= stop + slack)
+        points[:, k] = np.where(inside, points[:, k], np.nan)
+    return points, turns
+
+
+def _jumps(points, turns, surface):
+    jumps = np.any(np.diff(turns, axis=0) != 0, axis=1)
+    for k, label in enumerate(surface.labels):
+        if label == "phi":  # a wrapped weight jumps by half a turn, the short way is round the pole
+            jumps |= np.abs(np.diff(points[:, k])) > np.pi / 2
+    return jumps
+
+
+def height_at(coordinates, surface):
+    """The height of a 1-D surface between its samples; NaN where it is not finite."""
+    (axis,) = surface.coordinates
+    losses = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
+    return np.interp(coordinates, axis, losses)
+
+
+def height_on(points, surface):
+    """The height of a surface at points `(n, K)` between its samples; NaN where it has none."""
+    if surface.losses.ndim == 1:
+        return height_at(points[:, 0], surface)
+    losses = np.where(np.isfinite(surface.losses), surface.losses.astype("float64"), np.nan)
+    cells, shares, inside = [], [], np.ones(len(points), bool)
+    for axis, values in zip(surface.coordinates, points.T, strict=True):
+        cell = np.clip(np.searchsorted(axis, values, side="right") - 1, 0, max(len(axis) - 2, 0))
+        width = axis[np.minimum(cell + 1, len(axis) - 1)] - axis[cell]
+        share = (values - axis[cell]) / np.where(width > 0, width, 1.0)
+        inside &= (share >= -1e-3) & (share <= 1 + 1e-3)
+        cells.append((cell, np.minimum(cell + 1, len(axis) - 1)))
+        shares.append(np.clip(share, 0, 1))
+    ((i, k), (j, m)), (u, v) = cells, shares
+    left = (1 - u) * losses[i, j] + u * losses[k, j]
+    right = (1 - u) * losses[i, m] + u * losses[k, m]
+    return np.where(inside, (1 - v) * left + v * right, np.nan)
+
+
+def limits(surface, paths=()):
+    """What part of a surface to show: the lowest loss, the highest, and notes on what is left out.
+
+    All valleys and the ridges between them lie in view, and the paths as far as they do not dwarf
+    them. Without a pole nothing is cut.
+    """
+    finite = surface.losses[np.isfinite(surface.losses)].astype("float64")
+    if not finite.size:
+        return 0.0, 1.0, ["", diverged_note(surface), *_notes_of(paths, 1.0)]
+    low, high = float(finite.min()), float(finite.max())
+    top = _highest_ridge(surface, finite)
+    heights = np.concatenate([path.heights for path in paths] or [[]])
+    heights = heights[np.isfinite(heights)]
+    if heights.size:
+        room = 4 if surface.losses.ndim == 1 else 2
+        room = room * (top - low) if top > low else np.inf  # of a constant surface
+        top = max(top, min(float(heights.max()), low + room))
+        low = min(low, float(heights.min()))
+    top, cut = _cut(low, low + 1.2 * (top - low), high)
+    return low, top, [cut, diverged_note(surface), *_notes_of(paths, top)]
+
+
+def _highest_ridge(surface, finite):
+    if surface.losses.ndim == 2:
+        return np.quantile(finite, 0.9)
+    marks = [np.quantile(finite, 0.6)]
+    for valley in find_valleys(surface):
+        marks.append(valley.loss + (valley.depth if np.isfinite(valley.depth) else 0.0))
+    # Rounding makes valleys of its own at a pole: what only 3% of the surface exceeds is no mark.
+    return max(mark for mark in marks if mark <= max(np.quantile(finite, 0.97), marks[0]))
+
+
+def _cut(low, top, high):
+    """The top of a picture as a round number, and a note, where the surface goes on above it."""
+    if high <= low + 1.5 * (top - low):
+        top = max(high, top)
+        return float(top if top > low else low + max(abs(low), 1.0)), ""
+    digit = 10.0 ** (np.floor(np.log10(top - low)) - 1) if top > low else 1.0
+    top = float(np.ceil(top / digit) * digit)
+    return (top, f"cut at loss {top:.4g}") if top > low else (float(high), "")
+
+
+def _notes_of(paths, top):
+    above = sum(int(np.sum(path.heights > top)) for path in paths)
+    return [_count(above, "step", "above the cut"), *path_notes(paths)]
+
+
+def path_notes(paths):
+    """What of the paths is not drawn, in words."""
+    outside, diverged = (sum(path.hidden[k] for path in paths) for k in (0, 1))
+    notes = [_count(outside, "step", "outside"), _count(diverged, "step", "diverged")]
+    stride = max((path.stride for path in paths), default=1)
+    return [*notes, f"1 step in {stride} drawn" if stride > 1 else ""]
+
+
+def diverged_note(surface):
+    """How many losses of a surface are not finite, in words."""
+    return _count(np.sum(~np.isfinite(surface.losses)), "loss", "diverged", plural="losses")
+
+
+def _count(number, noun, what, plural=None):
+    return f"{number} {noun if number == 1 else plural or noun + 's'} {what}" if number else ""
+
+
+def check_axes(name, surface, num_axes, remedy):
+    """Refuse a surface of another number of axes."""
+    if surface.losses.ndim != num_axes:
+        raise ValueError(
+            f"`{name}` expects a {num_axes}-D surface. "
+            f"Received: losses of shape {surface.losses.shape}. {remedy}"
+        )
+
+
+def captions(paths, trajectories):
+    """One line per path of a model of more weights than axes; of many paths only the worst."""
+    found = [
+        (path.projection, name_of(trajectory, number))
+        for number, (path, trajectory) in enumerate(zip(paths, trajectories, strict=True))
+        if path.projection.num_weights > path.points.shape[1]
+    ]
+    if len(found) <= MAX_LINES:
+        return [sentence(*each) for each in found]
+    worst, name = min(found, key=lambda each: _rank(each[0]))
+    return [f"Worst of {len(found)} runs: {sentence(worst, name)}"]
+
+
+def sentence(projection, name):
+    """What of a path a line or a plane does not show."""
+    place = "line" if projection.coordinates.shape[1] == 1 else "plane"
+    seen = np.isfinite(projection.distances)
+    parts = []
+    if seen.any():
+        parts.append(
+            f"at most {projection.distances[seen].max():.3g} from the {place}, "
+            f"{projection.travelled[seen].max():.3g} from its start"
+        )
+    if np.isfinite(projection.explained_variance):
+        share = _percent(projection.explained_variance)
+        parts.insert(0, f"{share} of its variance lies in this {place}")
+    number = projection.num_diverged
+    if number:
+        parts.append(f"{number} diverged point{'s' * (number != 1)}")
+    return f"{name}: {'; '.join(parts) or 'no points'}"
+
+
+def _percent(share):
+    digits = f"{100 * share:.2g}" if share < 0.985 else f"{100 * share:.3g}"
+    return f"{'over 99.9' if digits == '100' and share < 0.9999995 else digits} %"
+
+
+def _rank(projection):
+    """Less is worse: no finite row, then little variance in the plane, then a long way off."""
+    seen = np.isfinite(projection.distances)
+    share = projection.explained_variance
+    far = projection.distances[seen].max() if seen.any() else np.inf
+    return bool(seen.any()), share if np.isfinite(share) else 1.0, -far

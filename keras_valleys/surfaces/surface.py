@@ -1,0 +1,300 @@
+"""The loss, sampled on a line or a plane in weight space."""
+
+import dataclasses
+import importlib
+import json
+import math
+import reprlib
+import warnings
+
+import keras
+import numpy as np
+
+from keras_valleys._backend import backend_version
+from keras_valleys._files import as_json, damaged, read_archive, write_archive
+from keras_valleys._fingerprints import digest_of
+from keras_valleys._progress import Checkpoint, check_verbose
+from keras_valleys.surfaces.executors import check_executor
+from keras_valleys.surfaces.refining import MOST, check_tolerance, refine_curve
+from keras_valleys.surfaces.sampling import Sampler
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Surface:
+    """Losses on a grid of one or two axes in weight space.
+
+    `losses[i, j]` is the loss at the weights
+    `origin + coordinates[0][i] * directions[0] + coordinates[1][j] * directions[1]`.
+    Losses that are not finite stay as they are.
+
+    Args:
+        losses: Array of shape `(n_1,)` or `(n_1, n_2)`.
+        coordinates: One rising array per axis, of lengths `n_1` (and `n_2`).
+        directions: Array of shape `(K, P)`, K the number of axes.
+        origin: Weight vector of shape `(P,)`.
+        labels: One name per axis. An axis named "phi" is an angle in radians.
+        loss_name: Name of the loss.
+        details: Dictionary that says how the losses were found, of what JSON can hold.
+
+    Raises:
+        ValueError: The shapes do not belong together, coordinates do not rise, or JSON cannot
+            hold the details.
+
+    Example:
+
+    >>> x = np.linspace(-1, 2, 4)
+    >>> surface = keras_valleys.surfaces.Surface(x**2, [x], [[1.0]], [0.0], ["x"])
+    >>> float(surface.losses.min())
+    0.0
+    """
+
+    losses: np.ndarray
+    coordinates: tuple
+    directions: np.ndarray
+    origin: np.ndarray
+    labels: tuple = ()
+    loss_name: str = "loss"
+    details: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        axes = _as_axes(self.coordinates)
+        losses, directions, origin = map(np.array, (self.losses, self.directions, self.origin))
+        labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
+        labels = labels or tuple(f"direction {k + 1}" for k in range(len(axes)))
+        if (
+            len(axes) not in (1, 2)
+            or losses.shape != tuple(map(len, axes))
+            or directions.shape != (len(axes), origin.size)
+            or origin.ndim != 1
+            or len(labels) != len(axes)
+        ):
+            raise ValueError(
+                "`Surface` expects K axes, 1 or 2: losses (n_1, ..., n_K), K coordinate arrays, "
+                "directions (K, P), origin (P,), K labels. "
+                f"Received: losses {losses.shape}, coordinates {[len(axis) for axis in axes]}, "
+                f"directions {directions.shape}, origin {origin.shape}, labels {labels}. "
+                "Make the shapes agree."
+            )
+        fields = dict(losses=losses, coordinates=axes, directions=directions, origin=origin)
+        for array in (losses, directions, origin, *axes):
+            array.setflags(write=False)  # a copy of what was given, and it stays as it is
+        details = json.loads(as_json("surface", self.details))
+        for name, value in {**fields, "labels": labels, "details": details}.items():
+            object.__setattr__(self, name, value)
+
+    def save(self, path):
+        """Write the surface to an npz file, whole or not at all.
+
+        Args:
+            path: Path of the file; an older file there is replaced.
+
+        Raises:
+            OSError: The file cannot be written; an older file is then still there.
+        """
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["details"] = as_json("surface", self.details)
+        axes = fields.pop("coordinates")
+        numbered = {f"coordinates_{k}": axis for k, axis in enumerate(axes)}
+        write_archive(path, "surface", **fields, **numbered)
+
+    @classmethod
+    def load(cls, path):
+        """Read a surface that `save` wrote; needs neither Keras nor the model.
+
+        Args:
+            path: Path of the file.
+
+        Returns:
+            A `Surface`.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The file is damaged or of another kind.
+        """
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "coordinates"]
+        fields = read_archive(path, "surface", names, optional=["details"])
+        axes = [f"coordinates_{k}" for k in range(fields["losses"].ndim)]
+        fields["coordinates"] = list(read_archive(path, "surface", axes).values())
+        fields["labels"] = tuple(map(str, fields["labels"]))
+        fields["loss_name"] = str(fields["loss_name"])
+        try:
+            fields["details"] = json.loads(str(fields.get("details", "{}")))
+            return cls(**fields)
+        except ValueError as error:
+            raise damaged(path, "surface", error) from error
+
+
+def evaluate(
+    objective, directions=None, *, coordinates, origin=None, labels=None,
+    verbose="auto", checkpoint=None, executor=None, refine=None,
+):  # fmt: skip
+    """Sample the loss on a line or a plane in weight space, in few compiled calls.
+
+    Args:
+        objective: A `keras_valleys.objectives.Objective` over P weights.
+        directions: Array of shape `(K, P)` with K = 1 or 2, or `(P,)` for one axis, or the
+            `Directions` that a function of `keras_valleys.directions` returned. `None` takes
+            the weights themselves as axes, for models of one or two weights: the coordinate is
+            then the weight.
+        coordinates: One rising 1-D array per axis; a single array for one axis. In units of the
+            directions' lengths.
+        origin: Weight vector of shape `(P,)` where all coordinates are 0. `None` is the model's
+            present weights; where `directions` is `None` as well, it is 0.
+        labels: One name per axis. An axis named "phi" is an angle in radians. `None` takes the
+            names of the weights or of the directions, or "direction 1", "direction 2".
+        verbose: 0 for silence, 1 for a progress bar, "auto" for one where more than two seconds of
+            work are left once the first points are computed.
+        checkpoint: Path of a file that keeps the finished losses. Called again with the same
+            arguments after it was killed, `evaluate` goes on from there, with the same result. The
+            file stays when the surface is complete, and a call that finds it computes nothing. The
+            losses of a data set that is streamed come in one call, and are kept at its end.
+        executor: A `concurrent.futures.Executor` that computes parts of the points, each with a
+            copy of the model and its data: `ProcessPoolExecutor(4,
+            multiprocessing.get_context("spawn"))`, because TensorFlow and JAX do not survive a
+            fork; for Dask `client.get_executor()`; for MPI mpi4py's `MPIPoolExecutor()`. What is
+            lost with a worker is computed here, with a warning.
+        refine: Tolerance, in units of the coordinate, for a curve: points are added where it bends
+            and around minima and maxima, until these are known to the tolerance, or as well as
+            the rounding of the losses allows; at most 50 points for each one given. Much narrower
+            valleys than the grid are found where they bend the curve at the grid's points. `None`
+            adds none.
+
+    Returns:
+        A `Surface`. Its `details` name the data, versions and directions, and "num_points".
+
+    Raises:
+        ValueError: Shapes that do not belong together, coordinates that do not rise, a zero
+            direction, numbers that are not finite, a checkpoint of something else, an objective
+            that cannot be pickled for `executor`, another argument outside its range.
+        OSError: The checkpoint cannot be written.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
+    >>> model.compile(loss=keras_valleys.losses.RootError())
+    >>> (x, y), _ = keras_valleys.datasets.rosette()
+    >>> objective = keras_valleys.objectives.Objective(model, x, y)
+    >>> phi = np.linspace(-1.5, 1.5, 61)
+    >>> surface = keras_valleys.surfaces.evaluate(objective, coordinates=phi, refine=1e-4)
+    >>> [round(np.degrees(v.position[0])) for v in keras_valleys.valleys.find_valleys(surface)]
+    [0, 36, -36, -72, 72]
+    """
+    axes = _as_axes(coordinates)
+    check_verbose(verbose)
+    check_executor(executor)
+    check_tolerance(refine, len(axes))
+    kind = {"kind": "weights" if directions is None else "given"}
+    details = _details(objective, getattr(directions, "details", kind))
+    directions, origin, labels = _plane(objective, directions, origin, labels, len(axes))
+    _check_directions(directions, origin, len(axes), objective.size)
+    shape = tuple(map(len, axes))
+    blank = np.broadcast_to(0.0, shape)  # what does not fit is told before the work
+    surface = Surface(blank, axes, directions, origin, labels or (), objective.loss_name, details)
+    identity = digest_of(objective, *axes, directions, origin, repr(refine)) if checkpoint else ""
+    sampler = Sampler(
+        objective, (directions, origin), checkpoint=Checkpoint(checkpoint, identity),
+        verbose=verbose, executor=executor,
+    )  # fmt: skip
+
+    def on_grid(indices):
+        where = np.unravel_index(indices, shape)
+        return np.stack([axis[i] for axis, i in zip(axes, where, strict=True)], axis=-1)
+
+    losses = sampler(on_grid, math.prod(shape)).reshape(shape)
+    if refine is not None:
+        axes, losses, details["refine"] = _refined(sampler, axes, losses, refine)
+    details["num_points"] = losses.size
+    return dataclasses.replace(surface, losses=losses, coordinates=axes, details=details)
+
+
+def _refined(sampler, axes, losses, tolerance):
+    def sample(x):
+        return sampler(lambda indices: x[indices, None], len(x))
+
+    x, losses, levels, complete = refine_curve(sample, axes[0], losses, tolerance)
+    if not complete:
+        warnings.warn(
+            f"`evaluate` stopped refining at {len(x)} points, before the tolerance {tolerance}: "
+            f"more than {MOST} for each of the {len(axes[0])} given. The curve may be noise; give "
+            "a larger `refine`, or more coordinates.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    details = {"tolerance": float(tolerance), "start": len(axes[0]), "levels": levels}
+    return (x,), losses, {**details, "complete": complete}
+
+
+def _plane(objective, directions, origin, labels, num_axes):
+    """Directions and origin as arrays, and the labels that go with them."""
+    size = objective.size
+    if directions is None:
+        if num_axes != size:
+            raise ValueError(
+                "`evaluate` expects `directions` unless the model has one weight per coordinate "
+                f"array. Received: directions=None, {size} weights, {num_axes} coordinate arrays. "
+                f"Give directions of shape ({num_axes}, {size})."
+            )
+        origin = np.zeros(size) if origin is None else origin
+        labels = objective.weight_names if labels is None else labels
+        directions = np.eye(size)
+    labels = getattr(directions, "labels", None) if labels is None else labels
+    vectors = _as_floats("directions", getattr(directions, "vectors", directions))
+    origin = _as_floats("origin", objective.point() if origin is None else origin)
+    return np.atleast_2d(vectors), origin, labels
+
+
+def _as_floats(name, given):
+    try:
+        return np.asarray(given, "float64")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`evaluate` expects `{name}` to be an array of numbers. "
+            f"Received: {name}={reprlib.repr(given)}. Convert it to numbers."
+        ) from error
+
+
+def _details(objective, directions):
+    versions = {
+        "keras_valleys": importlib.import_module("keras_valleys").__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "backend": backend_version(),
+    }
+    data = getattr(objective, "fingerprint", "")
+    return {"data": data, "versions": versions, "directions": directions}
+
+
+def _as_axes(coordinates):
+    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
+    if axes and not np.iterable(axes[0]):
+        axes = [axes]  # one axis, given as it is
+    axes = tuple(_as_floats("coordinates", axis).copy() for axis in axes)
+    for axis in axes or [np.empty(0)]:
+        rising = axis.ndim == 1 and axis.size and np.all(np.diff(axis) > 0)
+        if not rising or not np.all(np.isfinite(axis)):
+            raise ValueError(
+                "A surface expects `coordinates` to be one rising 1-D array of finite numbers per "
+                f"axis. Received: coordinates={reprlib.repr(coordinates)}. "
+                "Use numpy.linspace(start, stop, n)."
+            )
+    return axes
+
+
+def _check_directions(directions, origin, num_axes, size):
+    if num_axes not in (1, 2) or directions.shape != (num_axes, size) or origin.shape != (size,):
+        raise ValueError(
+            "`evaluate` expects one or two coordinate arrays, `directions` with one row of "
+            f"{size} numbers for each, and `origin` of {size} numbers. Received: {num_axes} "
+            f"coordinate arrays, directions of shape {directions.shape}, origin of shape "
+            f"{origin.shape}. Use `objective.point()` to see the order of the weights."
+        )
+    if not np.all(np.isfinite(directions)) or not np.all(np.isfinite(origin)):
+        raise ValueError(
+            "`evaluate` expects finite `directions` and a finite `origin`. Received: numbers that "
+            "are NaN or infinite. Check the run that they come from, or give another origin."
+        )
+    if np.any(~np.any(directions, axis=1)):
+        raise ValueError(
+            "`evaluate` expects directions that lead somewhere. Received: a direction of zeros. "
+            "Give each axis a nonzero direction."
+        )

@@ -1,0 +1,18 @@
+"""What an optimizer did: the weights and the loss at each step."""
+
+from keras_valleys.trajectories.projection import Plane, Projection, on_surface, project, span
+from keras_valleys.trajectories.trajectory import Trajectory
+from keras_valleys.trajectories.weight_files import from_checkpoints
+
+__all__ = [
+    "Projection",
+    "Trajectory",
+    "from_checkpoints",
+    "on_surface",
+    "project",
+    "span",
+]
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,105 @@
+"""The steps of a trajectory that leave one valley for another."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_valleys.trajectories import project
+from keras_valleys.valleys.finding import find_valleys
+from keras_valleys.valleys.valley import Valley, Valleys
+
+
+@dataclasses.dataclass(frozen=True)
+class Derailment:
+    """A step after which a trajectory lies in another basin than before.
+
+    Attributes:
+        step: Number of updates made when it was still in the old basin.
+        before: The `Valley` that it left.
+        after: The `Valley` whose basin it is in from the next row on.
+        rise: The loss that the trajectory recorded at that next row minus the one at this row,
+            negative where it fell; NaN where one of them is not known.
+    """
+
+    step: int
+    before: Valley
+    after: Valley
+    rise: float
+
+
+def derailments(trajectory, surface, *, persistence=None, periodic=None):
+    """The steps at which a trajectory crosses a ridge into another basin.
+
+    A trajectory of more weights than the surface has axes is projected on it.
+
+    Args:
+        trajectory: A `keras_valleys.trajectories.Trajectory`.
+        surface: A `keras_valleys.surfaces.Surface` over the same weights; or the `Valleys` that
+            `find_valleys` found on it, and the next two arguments are left out.
+        persistence: As for `find_valleys`.
+        periodic: As for `find_valleys`.
+
+    Returns:
+        List of `Derailment`, in the order of the steps. Rows that are in no basin, because they
+        are outside of the surface or not finite, are skipped.
+
+    Raises:
+        ValueError: As for `find_valleys`, or the trajectory has another number of weights.
+
+    Example:
+
+    >>> x = np.linspace(-2, 3, 501)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    >>> path = keras_valleys.trajectories.Trajectory(
+    ...     [0, 1, 2], [[-0.9], [-0.2], [0.3]], [0.25, 0.5, 1.0]
+    ... )
+    >>> [(found.step, found.rise) for found in keras_valleys.valleys.derailments(path, wave)]
+    [(1, 0.5)]
+    """
+    valleys = surface
+    if not isinstance(surface, Valleys):
+        valleys = find_valleys(surface, persistence=persistence, periodic=periodic)
+    elif persistence is not None or periodic is not None:
+        raise ValueError(
+            "`derailments` expects `persistence` and `periodic` with a surface only. Received: "
+            "valleys that are found already. Give these arguments to `find_valleys`."
+        )
+    coordinates = project(trajectory.weights, valleys.surface)
+    return crossings(valleys, coordinates, losses=trajectory.losses, steps=trajectory.steps)
+
+
+def crossings(valleys, coordinates, *, losses, steps):
+    """The derailments of a path that is given by its coordinates on the surface.
+
+    Args:
+        valleys: The `Valleys` of the surface.
+        coordinates: Array of shape `(n, K)`.
+        losses: Array of shape `(n,)`; NaN where the loss is not known.
+        steps: Integers of shape `(n,)`.
+
+    Returns:
+        List of `Derailment`.
+
+    Example:
+
+    >>> curve = keras_valleys.surfaces.Surface([1, 4, 2, 0, 3], [range(5)], [[1.0]], [0.0])
+    >>> valleys = keras_valleys.valleys.find_valleys(curve)
+    >>> path = np.array([[0.2], [9.0], [2.5]])
+    >>> found = keras_valleys.valleys.crossings(
+    ...     valleys, path, losses=[2.0, 9.0, 1.0], steps=[0, 1, 2]
+    ... )
+    >>> [(crossing.step, crossing.rise) for crossing in found]
+    [(0, -1.0)]
+    """
+    indices = valleys.at(coordinates)
+    rows = np.flatnonzero(indices >= 0)
+    known = np.asarray(losses, "float64")[rows]
+    with np.errstate(invalid="ignore"):
+        rises = np.diff(known)
+    return [
+        Derailment(
+            int(steps[rows[k]]), valleys[indices[rows[k]]], valleys[indices[rows[k + 1]]],
+            float(rises[k]),
+        )
+        for k in np.flatnonzero(np.diff(indices[rows])).tolist()
+    ]  # fmt: skip

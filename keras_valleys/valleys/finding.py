@@ -1,0 +1,186 @@
+"""Finding the valleys of a surface."""
+
+import numbers
+
+import numpy as np
+
+from keras_valleys.surfaces import Surface
+from keras_valleys.valleys.axes import Axis, Places, read_periods
+from keras_valleys.valleys.curves import polish, read_line
+from keras_valleys.valleys.flooding import NOISE, find, flood
+from keras_valleys.valleys.planes import middles, read_plane
+from keras_valleys.valleys.valley import Valley, Valleys
+
+
+def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
+    """The valleys of a surface, the lowest first.
+
+    A floor is a sample, or a plateau of equal ones, that has no way down; a minimum at an end of
+    the surface counts, as the samples show it. Its basin is all samples from which steepest descent
+    over neighboring samples ends there, diagonal ones included, distances measured in the
+    coordinates. Samples that are not finite belong to no valley, and separate valleys. No valley
+    narrower than the grid is found.
+
+    Args:
+        surface: A `keras_valleys.surfaces.Surface` of one or two axes.
+        persistence: Valleys less deep than this belong to the neighbor over their lowest ridge, in
+            units of the loss. `None` is the rounding noise of the losses, 16 units in the last
+            place of the floor.
+        periodic: Axes whose ends are joined. `True`: the first and the last coordinate of each
+            axis are one place. A number: the period of the only axis, such as pi for the angle of
+            a line. A tuple: one of these, or `None`, per axis. Where an axis is longer than its
+            period, the first period is read; where it is shorter by more than a step, its ends
+            stay ends.
+        objective: The surface's `keras_valleys.objectives.Objective`, or a function of points
+            `(n, P)`; for a curve only. Floors and ridges are then located to 1e-6 between the
+            samples, or as well as the rounding of the losses allows, and measured there, with some
+            2000 points for each.
+
+    Returns:
+        `Valleys`, a sequence of `Valley`.
+
+    Raises:
+        ValueError: Not a surface, `persistence` is negative, `periodic` does not fit the axes, or
+            an objective is given for a plane or one of another number of weights.
+
+    Example:
+
+    >>> x = np.linspace(-2, 3, 501)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    >>> [round(v.position[0], 2) for v in keras_valleys.valleys.find_valleys(wave)]
+    [-1.0, 1.0, 3.0]
+    """
+    _check(surface, persistence, objective)
+    periods = read_periods(periodic, surface.coordinates, "find_valleys")
+    axes = tuple(map(Axis.of, surface.coordinates, periods))
+    losses = surface.losses[tuple(slice(len(axis.nodes)) for axis in axes)].astype("float64")
+    noise = NOISE * np.finfo(np.result_type(surface.losses, "float16")).eps
+
+    def limit(floors):
+        return noise * np.abs(floors) if persistence is None else np.full(len(floors), persistence)
+
+    water = flood(losses, axes, limit)
+    places = middles(axes, losses.shape, water.floors)
+    if losses.ndim == 1:
+        line = read_line(axes[0], losses, water, places[:, 0])
+        if objective is not None:
+            line = polish(line, losses, surface, objective, noise)
+        places, heights = line.floors[:, :1], line.floors[:, 1]
+        sides = [(d, r - l, (float(l), float(r))) for l, r, d in line.sides().tolist()]  # noqa: E741
+        passes = np.column_stack([line.between, line.ridges[:, 1]])
+    else:
+        heights = losses.ravel()[[cells[0] for cells in water.floors]]
+        sides = read_plane(axes, losses, water, heights)
+        passes = zip(water.passes[0], water.passes[1], water.passes[3], strict=True)
+    positions = list(map(tuple, places.tolist()))
+    order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
+    ranks = np.argsort(order) if order else np.empty(0, int)
+    found = tuple(
+        Valley(index, positions[k], float(heights[k]), *sides[k]) for index, k in enumerate(order)
+    )
+    if losses.ndim == 1:
+        where = line.places(ranks)
+    else:
+        where = Places.nearest(axes, np.append(ranks, -1)[water.labels])
+    passes = tuple(sorted((float(h), int(ranks[int(a)]), int(ranks[int(b)])) for a, b, h in passes))
+    return Valleys(surface, periods, _labels(surface, where), found, passes, where)
+
+
+def label_basins(surface, *, persistence=None, periodic=None):
+    """The valley in whose basin each sample of a surface is.
+
+    Args:
+        surface: A `keras_valleys.surfaces.Surface`.
+        persistence: As for `find_valleys`.
+        periodic: As for `find_valleys`.
+
+    Returns:
+        Integers of the shape of the surface's losses: 0 in the basin of the lowest valley, and -1
+        where the loss is not finite.
+
+    Raises:
+        ValueError: As for `find_valleys`.
+
+    Example:
+
+    >>> curve = keras_valleys.surfaces.Surface([1, 4, 2, 0, 3], [range(5)], [[1.0]], [0.0])
+    >>> keras_valleys.valleys.label_basins(curve)
+    array([1, 1, 0, 0, 0])
+    """
+    return find_valleys(surface, persistence=persistence, periodic=periodic).labels
+
+
+def barrier(valleys, a, b):
+    """How high the way between two valleys is.
+
+    The highest loss on the lowest way between their floors, minus the loss of the higher floor.
+
+    Args:
+        valleys: The `Valleys` of a surface.
+        a: One of them, or its index.
+        b: Another of them, or its index.
+
+    Returns:
+        Number >= 0; infinite where diverged samples part them.
+
+    Raises:
+        ValueError: One of them is not among the valleys.
+
+    Example:
+
+    >>> x = np.linspace(-2, 3, 501)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    >>> keras_valleys.valleys.barrier(keras_valleys.valleys.find_valleys(wave), 0, 2)
+    2.0
+    """
+    a, b = (_index_of(valleys, valley) for valley in (a, b))
+    pools = list(range(len(valleys)))
+    floor = max(valleys[a].loss, valleys[b].loss)
+    if a == b:
+        return 0.0
+    for height, one, other in valleys._passes:
+        pools[find(pools, one)] = find(pools, other)
+        if find(pools, a) == find(pools, b):
+            return height - floor
+    return np.inf
+
+
+def _index_of(valleys, valley):
+    index = getattr(valley, "index", valley)
+    whole = isinstance(index, numbers.Integral) and not isinstance(index, bool)
+    known = whole and 0 <= index < len(valleys)
+    if not known or (isinstance(valley, Valley) and valleys[index] != valley):
+        raise ValueError(
+            f"`barrier` expects two of the {len(valleys)} valleys, or their indices. "
+            f"Received: {valley!r}. Use valleys[0]."
+        )
+    return int(index)
+
+
+def _labels(surface, places):
+    axes = zip(surface.coordinates, places.axes, places.cuts, strict=True)
+    where = [np.searchsorted(cuts, np.nan_to_num(axis.fold(x))) for x, axis, cuts in axes]
+    labels = np.where(np.isfinite(surface.losses), places.owners[np.ix_(*where)], -1)
+    labels.setflags(write=False)
+    return labels
+
+
+def _check(surface, persistence, objective):
+    if not isinstance(surface, Surface):
+        raise ValueError(
+            "`find_valleys` expects a `keras_valleys.surfaces.Surface`. "
+            f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
+        )
+    known = isinstance(persistence, numbers.Real) and persistence >= 0
+    if persistence is not None and not known:
+        raise ValueError(
+            "`find_valleys` expects `persistence` to be >= 0. "
+            f"Received: persistence={persistence!r}. Use persistence=None for rounding noise only."
+        )
+    size = getattr(objective, "size", surface.origin.size)
+    if objective is not None and (surface.losses.ndim != 1 or size != surface.origin.size):
+        raise ValueError(
+            "`find_valleys` expects an objective for a curve only, over the same weights. "
+            f"Received: a surface of {surface.losses.ndim} axes over {surface.origin.size} "
+            f"weights, an objective over {size}. Use objective=None."
+        )

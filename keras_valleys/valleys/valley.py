@@ -1,0 +1,178 @@
+"""What `find_valleys` returns: the valleys of a surface as a table."""
+
+import csv
+import dataclasses
+import io
+import math
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_valleys.surfaces import Surface
+
+MAX_ROWS = 40  # of a printed table
+
+
+@dataclasses.dataclass(frozen=True)
+class Valley:
+    """A local minimum of a sampled loss, with its basin.
+
+    Attributes:
+        index: Number of the valley, 0 the one with the lowest loss.
+        position: Tuple of the coordinates of the floor, one per axis.
+        loss: Loss at the floor.
+        depth: Loss of the lowest ridge or saddle around the valley minus the loss at the floor;
+            infinite where nothing surrounds it.
+        width: On a curve the distance between the two ridges. On a plane the side of the square
+            that is as large as the basin, in the unit of the coordinates; where the two axes have
+            different units, in the root of their product.
+        ridges: On a curve the two coordinates of the ridges on the left and on the right; where
+            there is none, of the last sample before the surface's end or before a diverged one.
+            Around the end of a period they lie beyond the surface's ends. On a plane the
+            positions of the lowest saddles to each neighboring valley, the lowest first.
+    """
+
+    index: int
+    position: tuple
+    loss: float
+    depth: float
+    width: float
+    ridges: tuple
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Valleys(Sequence):
+    """The valleys of a surface, the lowest first: an immutable sequence of `Valley`.
+
+    Attributes:
+        surface: The surface.
+        periodic: The period of each axis, `None` for one that has none.
+        labels: Integers of the shape of the surface's losses: index of the valley in whose basin
+            the sample is, -1 where the loss is not finite.
+
+    Example:
+
+    >>> x = np.linspace(-2, 3, 501)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    >>> valleys = keras_valleys.valleys.find_valleys(wave)
+    >>> valleys.at([-1.7, 0.4, 9.0])
+    array([ 0,  1, -1])
+    """
+
+    surface: Surface
+    periodic: tuple
+    labels: np.ndarray
+    _valleys: tuple
+    _passes: tuple
+    _places: object
+
+    def __getitem__(self, index):
+        return self._valleys[index]
+
+    def __len__(self):
+        return len(self._valleys)
+
+    def __repr__(self):
+        return f"<{len(self)} valleys of a surface of shape {self.labels.shape}>"
+
+    def at(self, coordinates):
+        """The valleys in whose basins coordinates lie.
+
+        On a curve the basins end at the ridges, on a plane between the samples. Beside a diverged
+        sample the nearest sample decides.
+
+        Args:
+            coordinates: Array of shape `(..., K)`. For K = 1 the last dimension may be left out;
+                an array of one dimension is one of many coordinates. On a ring they may lie beyond
+                the ends.
+
+        Returns:
+            Integers of shape `(...)`, an int for a single point: index of the valley, and -1
+            outside of the surface, where it is not finite, and on a ring so far off that the place
+            within the period is lost in float32.
+
+        Raises:
+            ValueError: The last dimension is not K.
+        """
+        if isinstance(coordinates, float) and self.labels.ndim == 1:
+            return self._places.at_one((coordinates,))
+        c, size = np.asarray(coordinates, "float64"), self.labels.ndim
+        if size == 1 and (c.ndim < 2 or c.shape[-1] != 1):
+            c = c[..., None]
+        if not c.ndim or c.shape[-1] != size:
+            raise ValueError(
+                f"`Valleys.at` expects coordinates of shape (..., {size}). "
+                f"Received: shape {c.shape}. Use `keras_valleys.trajectories.project`."
+            )
+        return self._places.at_one(c.tolist()) if c.ndim == 1 else self._places.at(c)
+
+    def to_dicts(self):
+        """The valleys as a list of dictionaries, angles in radians."""
+        return [dataclasses.asdict(valley) for valley in self]
+
+    def to_csv(self, path=None):
+        """The valleys as CSV: one row each, angles in radians, all digits.
+
+        Args:
+            path: Path of a file to write; `None` writes none.
+
+        Returns:
+            The text, where `path` is `None`. On a plane its ridge is the lowest saddle.
+        """
+        labels, line = self.surface.labels, self.labels.ndim == 1
+        ridges = ["ridge left", "ridge right"] if line else [f"saddle {name}" for name in labels]
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["index", *labels, "loss", "depth", "width", *ridges])
+        for v in self:
+            ridge = v.ridges if line else next(iter(v.ridges), ("",) * len(labels))
+            writer.writerow([v.index, *v.position, v.loss, v.depth, v.width, *ridge])
+        if path is None:
+            return file.getvalue()
+        pathlib.Path(path).write_text(file.getvalue(), encoding="utf-8", newline="")
+        return None
+
+    def __str__(self):
+        labels, line = self.surface.labels, self.labels.ndim == 1
+        ridge = "ridges" if line else "lowest saddle"
+        rows = [["valley", *labels, "loss", "depth", "width", ridge]]
+        for v in self[:MAX_ROWS]:
+            position = [
+                coordinate_text(c, label) for c, label in zip(v.position, labels, strict=True)
+            ]
+            if line:
+                ends = " to ".join(coordinate_text(c, labels[0]) for c in v.ridges)
+            else:
+                lowest = next(iter(v.ridges), ())
+                ends = ", ".join(map(coordinate_text, lowest, labels[: len(lowest)]))
+            width = coordinate_text(v.width, labels[0] if len(set(labels)) == 1 else "")
+            numbers = [f"{v.loss:.6g}", f"{v.depth:.5g}", width]
+            rows.append([str(v.index), *position, *numbers, ends])
+        sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.rjust(size) for cell, size in zip(row, sizes, strict=True))
+            for row in rows
+        ]
+        more = len(self) - MAX_ROWS
+        return "\n".join(lines + [f"... and {more} more"] * (more > 0))
+
+
+def coordinate_text(value, label=""):
+    """A coordinate in print; that of an axis labeled "phi" is an angle in degrees.
+
+    Args:
+        value: Number; an angle in radians.
+        label: Label of the axis.
+
+    Returns:
+        Text.
+
+    Example:
+
+    >>> keras_valleys.valleys.coordinate_text(np.pi / 5, "phi")
+    '36.000°'
+    """
+    if label == "phi":
+        return f"{round(math.degrees(value), 3) + 0.0:.3f}°"
+    return f"{float(f'{value:.5g}') + 0.0:g}"
