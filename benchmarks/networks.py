@@ -20,9 +20,11 @@ GRID = (21, 21)
 REPEATS = 5
 BACKEND = keras.config.backend()
 LIMITS = {  # times faster than evaluate, at least
-    ("tensorflow", "MLP", "default"): 250, ("tensorflow", "MLP", "full"): 100,
-    ("tensorflow", "CNN", "full"): 5, ("jax", "MLP", "full"): 5,
-}  # fmt: skip
+    ("tensorflow", "MLP", "default"): 250,
+    ("tensorflow", "MLP", "full"): 100,
+    ("tensorflow", "CNN", "full"): 5,
+    ("jax", "MLP", "full"): 5,
+}
 PRODUCTS_LIMIT, MEMORY_LIMIT = 3, 64  # times NumPy's matrix products; MB
 
 
@@ -37,11 +39,15 @@ def mlp(num_rows=2000):
 def cnn(num_rows=256):
     model = keras.Sequential(
         [
-            keras.Input((28, 28, 1)), layers.Conv2D(8, 3, activation="relu"),
-            layers.MaxPooling2D(), layers.Conv2D(16, 3, activation="relu"), layers.MaxPooling2D(),
-            layers.Flatten(), layers.Dense(10),
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(16, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(10),
         ]
-    )  # fmt: skip
+    )
     return _with_data(model, (num_rows, 28, 28, 1))
 
 
@@ -98,10 +104,14 @@ def compare(name, make, num_by_hand):
     measure.table(f"Least of {REPEATS}; evaluate from {num_by_hand} points", header, rows)
     print(f"Largest relative difference from evaluate: {difference:.1e}")
     targets = [
-        measure.target(f"{name}: faster than evaluate, {kind}", samples[kind] / samples["surface"],
-                       LIMITS.get((BACKEND, name, kind), 1), at_least=True)
+        measure.target(
+            f"{name}: faster than evaluate, {kind}",
+            samples[kind] / samples["surface"],
+            LIMITS.get((BACKEND, name, kind), 1),
+            at_least=True,
+        )
         for kind in batch_sizes
-    ]  # fmt: skip
+    ]
     if "products" in samples and BACKEND == "tensorflow":
         ratio = samples["surface"] / samples["products"]
         targets.append(measure.target("MLP: times NumPy's products", ratio, PRODUCTS_LIMIT))
@@ -143,9 +153,12 @@ def memory():
     for grid in [(10, 10), (30, 34), (100, 100), (310, 323)]:
         code = f"import networks; networks.grow({grid})"
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
             cwd=os.path.dirname(os.path.abspath(__file__)),
-        )  # fmt: skip
+        )
         grown[grid[0] * grid[1]] = json.loads(done.stdout.splitlines()[-1])
     return grown
 

@@ -17,9 +17,11 @@ import keras_valleys as kv
 
 NUM_STEPS, REPEATS, LIMIT = 1000, 21, 1.3
 PARTS = {  # of the board, and the methods that make them
-    "first picture": "_draw", "animation": "_animation", "report": "_report",
+    "first picture": "_draw",
+    "animation": "_animation",
+    "report": "_report",
     "hyperparameters": "_hyperparameters",
-}  # fmt: skip
+}
 
 
 class Clock(keras.callbacks.Callback):
@@ -87,9 +89,17 @@ def main():
     wall, cpu = measure.median(samples), measure.median(samples, "cpu")
     cold, bare = measure.best(first), wall["bare"]
     rows = [
-        [name, 1000 * wall[name], 1000 * cpu[name], wall[name] / bare, cpu[name] / cpu["bare"],
-         1e6 * (wall[name] - bare) / NUM_STEPS, 1000 * cold[name]] for name in functions
-    ]  # fmt: skip
+        [
+            name,
+            1000 * wall[name],
+            1000 * cpu[name],
+            wall[name] / bare,
+            cpu[name] / cpu["bare"],
+            1e6 * (wall[name] - bare) / NUM_STEPS,
+            1000 * cold[name],
+        ]
+        for name in functions
+    ]
     header = [
         f"{NUM_STEPS} steps",
         "ms",

@@ -52,9 +52,17 @@ def read_archive(path, kind, names, optional=()):
     except FileNotFoundError:
         raise
     except (
-        OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError,
-        RuntimeError, zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        IndexError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise damaged(path, kind, error) from error
 
 

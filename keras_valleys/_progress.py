@@ -97,11 +97,13 @@ class Checkpoint:
             np.zeros((len(f), *one.shape[1:]), one.dtype) if y is None else y for y, f in stages
         ]
         write_archive(
-            self._path, "checkpoint", digest=self._digest,
+            self._path,
+            "checkpoint",
+            digest=self._digest,
             sizes=np.array([len(finished) for _, finished in stages], int),
             finished=np.concatenate([np.empty(0, bool), *(done for _, done in stages)]),
             losses=np.concatenate([one, *kept]),
-        )  # fmt: skip
+        )
 
     def _try(self):
         try:

@@ -110,9 +110,7 @@ def hessian_vector_product(objective, vectors, point=None):
     return _by_rows(objective, _products, vectors, point)
 
 
-def sharpness(
-    objective, point=None, *, num_eigenvalues=2, num_samples=32, seed=0, tolerance=1e-4
-):  # fmt: skip
+def sharpness(objective, point=None, *, num_eigenvalues=2, num_samples=32, seed=0, tolerance=1e-4):
     """The largest eigenvalues of the Hessian, with their eigenvectors, and its trace.
 
     Eigenvalues by block Lanczos with full orthogonalization in float64, on products in the
@@ -183,13 +181,19 @@ def sharpness(
             f"`sharpness` stopped after {pairs.num_products} Hessian-vector products with "
             f"residuals {pairs.residuals} of the eigenvalues {pairs.values}, more than the "
             f"tolerance {tolerance}. Ask for fewer eigenvalues or a larger tolerance.",
-            RuntimeWarning, stacklevel=2,
-        )  # fmt: skip
+            RuntimeWarning,
+            stacklevel=2,
+        )
     trace, error, count = _trace(multiply, pairs, num_samples, seed)
     return Sharpness(
-        pairs.values, pairs.vectors, trace, error, pairs.residuals, pairs.num_products + count,
+        pairs.values,
+        pairs.vectors,
+        trace,
+        error,
+        pairs.residuals,
+        pairs.num_products + count,
         pairs.converged,
-    )  # fmt: skip
+    )
 
 
 def _trace(multiply, pairs, num_samples, seed):

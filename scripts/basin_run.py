@@ -31,9 +31,14 @@ def run(options):
     options.log_dir.mkdir(parents=True, exist_ok=True)
     try:
         basins = kv.descents.basin_map(
-            objective, optimizers, starts, options.steps, valleys, learning_rates=rates,
+            objective,
+            optimizers,
+            starts,
+            options.steps,
+            valleys,
+            learning_rates=rates,
             checkpoint=options.log_dir / unfinished,
-        )  # fmt: skip
+        )
     except ValueError:
         with contextlib.suppress(OSError):
             options.log_dir.rmdir() if new else None

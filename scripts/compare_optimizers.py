@@ -59,11 +59,17 @@ def main():
         surface = angle_run.surface_over_phi(model, *train)
         folder = options.log_dir / f"compare-{options.name}"
         comparison = kv.comparisons.compare(
-            lambda: angle_run.angle_model(options, options.root), optimizers, *train, options.steps,
-            options.batch_size, seeds=options.seeds, tune=options.tune, log_dir=folder,
+            lambda: angle_run.angle_model(options, options.root),
+            optimizers,
+            *train,
+            options.steps,
+            options.batch_size,
+            seeds=options.seeds,
+            tune=options.tune,
+            log_dir=folder,
             starts=[math.radians(start) for start in options.starts],
             surface=kv.valleys.find_valleys(surface, periodic=math.pi),
-        )  # fmt: skip
+        )
     except (MemoryError, OSError, ValueError) as error:
         parser.error(error)
     print(f"\n{comparison.valleys}\n\n{comparison}\n\nRuns, table and pictures: {folder}")

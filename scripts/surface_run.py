@@ -133,9 +133,13 @@ def draw(run):
     folder = pathlib.Path(run.writer.log_dir)
     with workers(run.workers) as executor:
         surface = kv.surfaces.evaluate(
-            run.objective, run.directions, coordinates=run.coordinates, origin=run.origin,
-            executor=executor, checkpoint=folder / "surface.partial.npz",
-        )  # fmt: skip
+            run.objective,
+            run.directions,
+            coordinates=run.coordinates,
+            origin=run.origin,
+            executor=executor,
+            checkpoint=folder / "surface.partial.npz",
+        )
     surface.save(folder / "surface.npz")
     (folder / "surface.partial.npz").unlink()
     lines = describe(surface, run)

@@ -30,9 +30,22 @@ from keras_valleys.valleys import find_valleys
 
 
 def compare(
-    build_model, optimizers, x, y, steps, batch_size=None, *, seeds=(0,), starts=None,
-    surface=None, log_dir=None, tune=None, tolerance=0.01, every=1, verbose="auto",
-):  # fmt: skip
+    build_model,
+    optimizers,
+    x,
+    y,
+    steps,
+    batch_size=None,
+    *,
+    seeds=(0,),
+    starts=None,
+    surface=None,
+    log_dir=None,
+    tune=None,
+    tolerance=0.01,
+    every=1,
+    verbose="auto",
+):
     """Let several optimizers walk from the same starts, over the same batches in the same order.
 
     Each run is one `model.fit` with an optimizer of its own. Before it, all that the model holds is
@@ -116,9 +129,13 @@ def compare(
     finally:
         bench.close()
     comparison = _assemble(
-        jobs, fits, valleys,
-        tolerance=tolerance, is_random=bench.is_random, tuned=tune is not None,
-    )  # fmt: skip
+        jobs,
+        fits,
+        valleys,
+        tolerance=tolerance,
+        is_random=bench.is_random,
+        tuned=tune is not None,
+    )
     if files.log_dir is not None:
         publish(comparison, files, [job.digest for job in jobs])
     return comparison
@@ -139,9 +156,13 @@ def _assemble(jobs, fits, valleys, *, tolerance, is_random, tuned):
     ordered = in_order([summary.optimizer for summary in summaries])
     notes = notes_on(valleys, tolerance, tuned=tuned, is_random=is_random, rows=taken)
     return Comparison(
-        tuple(Run(**row) for row in ordered(taken)), tuple(summaries),
-        tuple(Run(**row) for row in ordered(rows)) if tuned else (), valleys, tolerance, notes,
-    )  # fmt: skip
+        tuple(Run(**row) for row in ordered(taken)),
+        tuple(summaries),
+        tuple(Run(**row) for row in ordered(rows)) if tuned else (),
+        valleys,
+        tolerance,
+        notes,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,9 +274,12 @@ def do(jobs, bench, files, *, surface, verbose):
         job, board = jobs[k], None
         if files.log_dir is not None:
             board = SurfaceBoard(
-                files.log_dir / job.folder, surface, images=0,
-                hparams=job.hparams, objective=bench.objective,
-            )  # fmt: skip
+                files.log_dir / job.folder,
+                surface,
+                images=0,
+                hparams=job.hparams,
+                objective=bench.objective,
+            )
         fit = bench.fit(job.candidate, job.rate, job.point, job.seed, board=board)
         folder = None if board is None else board.log_dir
         if not fit.error:  # what failed is tried again

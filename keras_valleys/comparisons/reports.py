@@ -10,9 +10,16 @@ from keras_valleys._files import write_text
 
 DIGEST = "comparison.sha256"
 HEADER = (
-    "optimizer", "learning rate", "success", "95 % interval", "final loss", "best loss", "derailed",
-    "steps to floor", "seconds",
-)  # fmt: skip
+    "optimizer",
+    "learning rate",
+    "success",
+    "95 % interval",
+    "final loss",
+    "best loss",
+    "derailed",
+    "steps to floor",
+    "seconds",
+)
 
 
 def as_text(comparison):
@@ -27,12 +34,18 @@ def as_text(comparison):
 def _summary_rows(comparison):
     return [
         (
-            one.optimizer, one.learning_rate, f"{one.num_successes}/{one.num_runs}",
-            f"{100 * one.interval[0]:.0f} - {100 * one.interval[1]:.0f} %", one.final_loss,
-            one.best_loss, one.derailments, one.steps_to_floor, f"{one.seconds:.2f}",
+            one.optimizer,
+            one.learning_rate,
+            f"{one.num_successes}/{one.num_runs}",
+            f"{100 * one.interval[0]:.0f} - {100 * one.interval[1]:.0f} %",
+            one.final_loss,
+            one.best_loss,
+            one.derailments,
+            one.steps_to_floor,
+            f"{one.seconds:.2f}",
         )
         for one in comparison.summaries
-    ]  # fmt: skip
+    ]
 
 
 def tuning_text(comparison):

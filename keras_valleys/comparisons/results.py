@@ -163,10 +163,16 @@ def rows_of(jobs, fits, valleys, tolerance):
     for job, (fit, folder), (fields, places) in zip(jobs, fits, measured, strict=True):
         arrived = _arrival(fit, fields, places, valleys, target=lowest, tolerance=tolerance)
         row = {
-            "optimizer": job.candidate.label, "learning_rate": job.shown_rate, "start": job.start,
-            "seed": job.seed, **fields, **arrived, "seconds": fit.seconds,
-            "log_dir": None if folder is None else str(folder), "trajectory": fit.trajectory,
-        }  # fmt: skip
+            "optimizer": job.candidate.label,
+            "learning_rate": job.shown_rate,
+            "start": job.start,
+            "seed": job.seed,
+            **fields,
+            **arrived,
+            "seconds": fit.seconds,
+            "log_dir": None if folder is None else str(folder),
+            "trajectory": fit.trajectory,
+        }
         found.append(row)
     return found, chosen
 

@@ -135,9 +135,16 @@ class BasinMap:
 
 
 def basin_map(
-    objective, optimizers, coordinates, steps, valleys, *,
-    learning_rates=None, verbose="auto", checkpoint=None,
-):  # fmt: skip
+    objective,
+    optimizers,
+    coordinates,
+    steps,
+    valleys,
+    *,
+    learning_rates=None,
+    verbose="auto",
+    checkpoint=None,
+):
     """Descend from a grid of starts, and see in which valley each ends.
 
     The grid lies on the surface whose valleys are given. Descents are those of `descend`, and go
@@ -199,9 +206,13 @@ def basin_map(
     found = [part[:, -1] for part in Walks(ground, starts, steps).run(stages, kept, verbose)]
     grid = (len(makes), *(() if learning_rates is None else (len(rates),)), *map(len, axes))
     return BasinMap(
-        *_where(objective, np.stack(found), valleys, grid), axes, surface.labels, tuple(makes),
-        steps, () if learning_rates is None else rates,
-    )  # fmt: skip
+        *_where(objective, np.stack(found), valleys, grid),
+        axes,
+        surface.labels,
+        tuple(makes),
+        steps,
+        () if learning_rates is None else rates,
+    )
 
 
 def _where(objective, weights, valleys, grid):
@@ -216,9 +227,11 @@ def _where(objective, weights, valleys, grid):
     losses = np.stack([objective(part) for part in weights])  # as for each optimizer alone
     indices = np.where(np.isfinite(losses), indices, -1)
     return (
-        indices.reshape(grid), losses.reshape(grid), ends.reshape(*grid, num_axes),
+        indices.reshape(grid),
+        losses.reshape(grid),
+        ends.reshape(*grid, num_axes),
         distances.reshape(grid),
-    )  # fmt: skip
+    )
 
 
 def _named(optimizers):

@@ -41,9 +41,7 @@ class Descents:
                 getattr(self, name).setflags(write=False)
 
 
-def descend(
-    objective, optimizer, starts, steps, *, paths=False, verbose="auto", checkpoint=None
-):  # fmt: skip
+def descend(objective, optimizer, starts, steps, *, paths=False, verbose="auto", checkpoint=None):
     """Descend from many starts at once with a real Keras optimizer.
 
     The K weight vectors are one variable of shape `(K, P)`. The sum of their K losses has the

@@ -304,9 +304,11 @@ def _agree(found, expected, largest):
 def _couples(optimizer, num, owner):
     options = {name: getattr(optimizer, name, None) for name in ("clipnorm", "global_clipnorm")}
     found = ", ".join(f"{name}={value}" for name, value in options.items() if value)
-    alone = "in one variable it does not go as in the model's own" if num == 1 else (
-        "starts side by side do not go as each alone"
-    )  # fmt: skip
+    alone = (
+        "in one variable it does not go as in the model's own"
+        if num == 1
+        else ("starts side by side do not go as each alone")
+    )
     return ValueError(
         f"`{owner}` expects an optimizer that updates each weight by itself. Received: "
         f"{label_of(optimizer)}{f' with {found}' if found else ''}, under which {alone}. Use "

@@ -177,9 +177,11 @@ def hessian(objective, num_directions=2, *, origin=None, seed=0):
     check_whole("hessian", 1, objective.size, num_directions=num_directions)
     found = sharpness(objective, origin, num_eigenvalues=num_directions, num_samples=0, seed=seed)
     details = {
-        "kind": "hessian", "seed": seed, "eigenvalues": found.eigenvalues.tolist(),
+        "kind": "hessian",
+        "seed": seed,
+        "eigenvalues": found.eigenvalues.tolist(),
         "residuals": found.residuals.tolist(),
-    }  # fmt: skip
+    }
     return Directions(found.eigenvectors, _numbered("eigenvector", num_directions), details)
 
 

@@ -36,9 +36,12 @@ def _summed(layer, rank):
 
 
 _SCALES = (
-    layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization,
-    layers.RMSNormalization, layers.PReLU,
-)  # fmt: skip
+    layers.BatchNormalization,
+    layers.GroupNormalization,
+    layers.LayerNormalization,
+    layers.RMSNormalization,
+    layers.PReLU,
+)
 
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 

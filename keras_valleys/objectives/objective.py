@@ -81,18 +81,28 @@ class Objective:
     """
 
     def __init__(
-        self, model, x, y=None, sample_weight=None, *,
-        class_weight=None, variables=None, batch_size=None,
-    ):  # fmt: skip
+        self,
+        model,
+        x,
+        y=None,
+        sample_weight=None,
+        *,
+        class_weight=None,
+        variables=None,
+        batch_size=None,
+    ):
         check_model(model)
         self.model = model
         self.variables = select(model.trainable_variables, variables, ("Objective", "variables"))
         self._batches = Batches(x, y, sample_weight, class_weight, batch_size)
         x, y, sample_weight = self._batches.arrays or (x, None, None)
         self._given = {
-            "x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight,
+            "x": x,
+            "y": y,
+            "sample_weight": sample_weight,
+            "class_weight": class_weight,
             "batch_size": batch_size,
-        }  # fmt: skip
+        }
         self.fingerprint, self.num_rows = self._batches.fingerprint, self._batches.num_rows
         self.num_batches, self.streams = self._batches.num_batches, self._batches.kept is None
         self.names = [v.path for v in self.variables]

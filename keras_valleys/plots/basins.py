@@ -86,9 +86,12 @@ def basins(basin_map, valleys, *, theme="light"):
     axes.set_xlabel(f"start: {text}", color=look.ink, fontsize=12, parse_math=False)
     top.tick_params(labelbottom=False, bottom=False)
     top.set_title(
-        f"Where {basin_map.steps} steps lead, by start", loc="left", color=look.ink, fontsize=15,
+        f"Where {basin_map.steps} steps lead, by start",
+        loc="left",
+        color=look.ink,
+        fontsize=15,
         fontweight="bold",
-    )  # fmt: skip
+    )
     return _finish(figure, top, basin_map, valleys, look, notes)
 
 
@@ -146,9 +149,13 @@ def basins_by_learning_rate(basin_map, valleys, *, theme="light"):
     top.tick_params(labelbottom=False, bottom=False)
     names = basin_map.optimizers[0] if count == 1 else "each optimizer"
     top.set_title(
-        f"Where {basin_map.steps} steps of {names} lead, by start and learning rate", loc="left",
-        color=look.ink, fontsize=15, fontweight="bold", parse_math=False,
-    )  # fmt: skip
+        f"Where {basin_map.steps} steps of {names} lead, by start and learning rate",
+        loc="left",
+        color=look.ink,
+        fontsize=15,
+        fontweight="bold",
+        parse_math=False,
+    )
     return _finish(figure, top, basin_map, valleys, look, notes)
 
 
@@ -179,9 +186,15 @@ def _maps(basin_map, valleys, look):
             )
         floors = np.array([valley.position for valley in valleys]).reshape(-1, 2)
         axes.plot(
-            *(floors * (x_scale, y_scale)).T, linestyle="", marker="o", markersize=7, zorder=3,
-            markerfacecolor=look.background, markeredgecolor=look.ink, markeredgewidth=1.5,
-        )  # fmt: skip
+            *(floors * (x_scale, y_scale)).T,
+            linestyle="",
+            marker="o",
+            markersize=7,
+            zorder=3,
+            markerfacecolor=look.background,
+            markeredgecolor=look.ink,
+            markeredgewidth=1.5,
+        )
         axes.set_aspect("equal" if is_isometric(surface) else "auto")
         axes.xaxis.set_major_locator(degree_locator(surface.labels[0]))
         axes.yaxis.set_major_locator(degree_locator(surface.labels[1]))
@@ -201,10 +214,10 @@ def _finish(figure, axes, basin_map, valleys, look, notes):
     far = basin_map.distances[np.isfinite(basin_map.distances)]
     scale = 1e-4 * max(1.0, np.abs(valleys.surface.origin).max())
     if far.size and far.max() > scale:
-        add_caption(figure, look, [
+        text = (
             f"The weights end up to {far.max():.3g} from the surface: each valley is that of the "
-            "nearest point on it."
-        ])  # fmt: skip
+        )
+        add_caption(figure, look, [f"{text}nearest point on it."])
     return figure
 
 
@@ -287,10 +300,17 @@ def _name_floors(axes, valleys, look):
     bottom, top = axes.get_ylim()
     for valley, place in zip(shown, places, strict=True):
         axes.text(
-            place, bottom + 0.035 * (top - bottom), coordinate_text(valley.position[0], label),
-            color=look.ink, fontsize=11, fontweight="bold", ha="center", va="bottom", zorder=4,
+            place,
+            bottom + 0.035 * (top - bottom),
+            coordinate_text(valley.position[0], label),
+            color=look.ink,
+            fontsize=11,
+            fontweight="bold",
+            ha="center",
+            va="bottom",
+            zorder=4,
             bbox=dict(facecolor=look.background, edgecolor="none", pad=2.0, alpha=0.85),
-        )  # fmt: skip
+        )
 
 
 def draw_cells(axes, x, y, indices, look):
@@ -308,9 +328,16 @@ def draw_cells(axes, x, y, indices, look):
     axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, zorder=0, **options))
     colors = ListedColormap([valley_color(k) for k in range(max(indices.max(), 0) + 1)])
     axes.pcolormesh(
-        *edges, np.ma.masked_less(indices, 0), cmap=colors, vmin=-0.5, vmax=colors.N - 0.5,
-        antialiased=False, linewidth=0, rasterized=True, zorder=1,
-    )  # fmt: skip
+        *edges,
+        np.ma.masked_less(indices, 0),
+        cmap=colors,
+        vmin=-0.5,
+        vmax=colors.N - 0.5,
+        antialiased=False,
+        linewidth=0,
+        rasterized=True,
+        zorder=1,
+    )
     axes.set_xlim(edges[0][0], edges[0][-1])
     axes.set_ylim(edges[1][0], edges[1][-1])
 

@@ -148,14 +148,25 @@ def _color_by_step(axes, points, steps, look):
     seen = np.all(np.isfinite(points), axis=1)
     span = steps[[0, -1]] if len(steps) else (0, 1)
     line = Line3DCollection(
-        segments[drawn], array=steps[:-1][drawn], cmap=look.steps, clim=span, linewidths=1.8,
+        segments[drawn],
+        array=steps[:-1][drawn],
+        cmap=look.steps,
+        clim=span,
+        linewidths=1.8,
         zorder=5,
-    )  # fmt: skip
+    )
     axes.add_collection3d(line, autolim=False)
     dots = axes.scatter(
-        *points[seen].T, c=steps[seen], cmap=look.steps, vmin=span[0], vmax=span[1], s=30,
-        linewidths=0, depthshade=False, zorder=6,
-    )  # fmt: skip
+        *points[seen].T,
+        c=steps[seen],
+        cmap=look.steps,
+        vmin=span[0],
+        vmax=span[1],
+        s=30,
+        linewidths=0,
+        depthshade=False,
+        zorder=6,
+    )
     cax = axes.figure.add_axes((0.9, 0.28, 0.018, 0.46))
     add_colorbar(dots, axes, look, label="step", cax=cax)
 
@@ -193,10 +204,15 @@ def draw_ring(axes, surface, look, view):
         for valley in valleys:
             angle = valley.position[0] + turn * np.pi
             axes.plot(
-                *on_ring(angle, valley.loss)[:, None], gid="valleys", linestyle="", marker="o",
-                markersize=5, markerfacecolor=look.background, markeredgecolor=look.ink,
+                *on_ring(angle, valley.loss)[:, None],
+                gid="valleys",
+                linestyle="",
+                marker="o",
+                markersize=5,
+                markerfacecolor=look.background,
+                markeredgecolor=look.ink,
                 zorder=4 if np.cos(angle - viewer) > 0 else 2,
-            )  # fmt: skip
+            )
 
 
 def _draw_wall(axes, edges, ends, look):

@@ -84,9 +84,15 @@ def _table(rates, texts, names, look):
     edges = np.array([0.0, 2.2, *(2.2 + 0.85 * (k + 1) for k in range(len(columns) - 1))])
     ends = np.arange(len(rows) + 1)
     axes.pcolormesh(
-        edges, ends, np.ma.masked_invalid(rates), cmap=colors, vmin=0, vmax=1,
-        edgecolor=look.background, linewidth=1.5,
-    )  # fmt: skip
+        edges,
+        ends,
+        np.ma.masked_invalid(rates),
+        cmap=colors,
+        vmin=0,
+        vmax=1,
+        edgecolor=look.background,
+        linewidth=1.5,
+    )
     middles = (edges[1:] + edges[:-1]) / 2
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
@@ -140,8 +146,9 @@ def _by_valley(comparison):
     }
     shares = {
         (label, name): (counts.get((label, name), 0), totals[label])
-        for label in totals for name in columns
-    }  # fmt: skip
+        for label in totals
+        for name in columns
+    }
     return columns, shares
 
 

@@ -147,9 +147,18 @@ def draw_contour(axes, surface, look, *, mark=True):
         return contours, entries
     i, j = np.unravel_index(np.ma.argmin(losses), losses.shape)
     (minimum,) = axes.plot(
-        x[i], y[j], gid="minimum", linestyle="", marker="+", markersize=12, markeredgewidth=2,
-        color=look.ink, zorder=6, clip_on=False, label=f"minimum {losses[i, j]:.3g}",
-    )  # fmt: skip
+        x[i],
+        y[j],
+        gid="minimum",
+        linestyle="",
+        marker="+",
+        markersize=12,
+        markeredgewidth=2,
+        color=look.ink,
+        zorder=6,
+        clip_on=False,
+        label=f"minimum {losses[i, j]:.3g}",
+    )
     return contours, [minimum, *entries]
 
 
@@ -168,15 +177,31 @@ def mark_valleys(axes, valleys, look):
     places = np.array([valley.position for valley in shown]).reshape(-1, 2) * scales
     for valley, (u, v) in zip(shown, places, strict=True):
         axes.annotate(
-            str(valley.index), (u, v), xytext=(0, 5), textcoords="offset points", ha="center",
-            color=look.ink, fontsize=9, fontweight="bold", zorder=6, annotation_clip=True,
+            str(valley.index),
+            (u, v),
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="center",
+            color=look.ink,
+            fontsize=9,
+            fontweight="bold",
+            zorder=6,
+            annotation_clip=True,
             path_effects=[Stroke(linewidth=2.5, foreground=look.background), Normal()],
-        )  # fmt: skip
+        )
     (floors,) = axes.plot(
-        *places.T, gid="valleys", linestyle="", marker="o", markersize=5, zorder=6, clip_on=False,
-        markerfacecolor=look.background, markeredgecolor=look.ink, markeredgewidth=1.3,
+        *places.T,
+        gid="valleys",
+        linestyle="",
+        marker="o",
+        markersize=5,
+        zorder=6,
+        clip_on=False,
+        markerfacecolor=look.background,
+        markeredgecolor=look.ink,
+        markeredgewidth=1.3,
         label=f"{len(valleys)} valley{'s' * (len(valleys) != 1)}",
-    )  # fmt: skip
+    )
     more = len(valleys) - len(shown)
     if more:
         floors.set_label(f"{len(shown)} of {len(valleys)} valleys")

@@ -258,9 +258,16 @@ def _color_by_step(axes, x, y, path, look):
     axes.add_collection(line, autolim=False)
     seen = np.all(np.isfinite(corners), axis=1)
     return axes.scatter(
-        x[seen], y[seen], c=path.steps[seen], s=24, linewidths=0, zorder=5,
-        cmap=look.steps, vmin=span[0], vmax=span[1],
-    )  # fmt: skip
+        x[seen],
+        y[seen],
+        c=path.steps[seen],
+        s=24,
+        linewidths=0,
+        zorder=5,
+        cmap=look.steps,
+        vmin=span[0],
+        vmax=span[1],
+    )
 
 
 def draw_curve(axes, surface, look, *, view, mark=None):
@@ -305,24 +312,42 @@ def _label_valleys(axes, valleys, surface, look):
     for valley, place in zip(shown, places, strict=True):
         position = valley.position[0] * scale
         axes.plot(
-            [position, position, place], [valley.loss, (height + valley.loss) / 2, height],
-            color=look.muted, linewidth=0.8, linestyle=":", marker="", zorder=2,
-        )  # fmt: skip
+            [position, position, place],
+            [valley.loss, (height + valley.loss) / 2, height],
+            color=look.muted,
+            linewidth=0.8,
+            linestyle=":",
+            marker="",
+            zorder=2,
+        )
         axes.text(
-            place, height, coordinate_text(valley.position[0], label),
-            color=look.ink, fontsize=10, ha="center", va="top", zorder=3,
-        )  # fmt: skip
+            place,
+            height,
+            coordinate_text(valley.position[0], label),
+            color=look.ink,
+            fontsize=10,
+            ha="center",
+            va="top",
+            zorder=3,
+        )
 
 
 def mark_floors(axes, valleys, surface, look, *, color=None):
     """A ring at the floor of each valley, also where it is not labelled."""
     scale, _ = axis_of(surface.labels[0])
     axes.plot(
-        [valley.position[0] * scale for valley in valleys], [valley.loss for valley in valleys],
-        gid="valleys", linestyle="", marker="o", markersize=6, zorder=3, clip_on=False,
-        markerfacecolor=look.background, markeredgecolor=color or look.ink,
+        [valley.position[0] * scale for valley in valleys],
+        [valley.loss for valley in valleys],
+        gid="valleys",
+        linestyle="",
+        marker="o",
+        markersize=6,
+        zorder=3,
+        clip_on=False,
+        markerfacecolor=look.background,
+        markeredgecolor=color or look.ink,
         markeredgewidth=1.3 if color is None else 2.2,
-    )  # fmt: skip
+    )
 
 
 def spread(positions, gap, start, stop):

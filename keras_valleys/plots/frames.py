@@ -229,9 +229,14 @@ def animate(images):
         raise ValueError("`animate` expects at least one image. Received: none. Draw one first.")
     buffer = io.BytesIO()
     images[0].save(
-        buffer, "GIF", save_all=True, append_images=images[1:], loop=0,
-        duration=[DELAY] * (len(images) - 1) + [HOLD], optimize=False,  # takes half the time
-    )  # fmt: skip
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=images[1:],
+        loop=0,
+        duration=[DELAY] * (len(images) - 1) + [HOLD],
+        optimize=False,  # takes half the time
+    )
     return buffer.getvalue()
 
 

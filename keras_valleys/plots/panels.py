@@ -266,15 +266,28 @@ def add_title(axes, look, label, note=""):
     """The label in the color of its optimizer, and a note inside, where no label can hide it."""
     short = label if len(label) <= MAX_TITLE else label[: MAX_TITLE - 1] + "\N{HORIZONTAL ELLIPSIS}"
     axes.set_title(
-        short, loc="left", color=optimizer_color(label), fontsize=11, fontweight="bold",
+        short,
+        loc="left",
+        color=optimizer_color(label),
+        fontsize=11,
+        fontweight="bold",
         parse_math=False,
-    )  # fmt: skip
+    )
     if note:
         box = dict(facecolor=look.background, edgecolor="none", alpha=0.85, pad=1.5)
         axes.text(
-            0.98, 0.97, note, transform=axes.transAxes, ha="right", va="top", color=look.ink,
-            fontsize=8, parse_math=False, bbox=box, zorder=7,
-        )  # fmt: skip
+            0.98,
+            0.97,
+            note,
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            color=look.ink,
+            fontsize=8,
+            parse_math=False,
+            bbox=box,
+            zorder=7,
+        )
 
 
 def set_view(axes, losses, first):

@@ -14,17 +14,34 @@ from matplotlib.ticker import MaxNLocator
 
 # Okabe-Ito, without black and yellow, which vanish on a dark and on a light background.
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = COLORS = (
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9",
-)  # fmt: skip
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#cc79a7",
+    "#56b4e9",
+)
 LINES = ("-", "--", ":", "-.")
 MAX_NAME = 40  # characters
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 OPTIMIZERS = {
-    "sgd": BLUE, "adam": ORANGE, "rmsprop": GREEN, "lion": VERMILLION,
-    "momentum": SKY, "nesterov": PURPLE, "adamw": SKY, "nadam": PURPLE,
-    "adamax": GREEN, "adagrad": VERMILLION, "adadelta": BLUE, "adafactor": SKY,
-    "ftrl": PURPLE, "lamb": GREEN, "muon": PURPLE, "schedulefreeadamw": VERMILLION,
-}  # fmt: skip
+    "sgd": BLUE,
+    "adam": ORANGE,
+    "rmsprop": GREEN,
+    "lion": VERMILLION,
+    "momentum": SKY,
+    "nesterov": PURPLE,
+    "adamw": SKY,
+    "nadam": PURPLE,
+    "adamax": GREEN,
+    "adagrad": VERMILLION,
+    "adadelta": BLUE,
+    "adafactor": SKY,
+    "ftrl": PURPLE,
+    "lamb": GREEN,
+    "muon": PURPLE,
+    "schedulefreeadamw": VERMILLION,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +65,28 @@ def _part(name, start, stop):
 
 _THEMES = {
     "light": Theme(
-        "#ffffff", "#1f2328", "#6a7078", "#7d848c", "#e4e7ea", VERMILLION, "#1f2328",
-        _part("viridis", 0.0, 0.88), LinearSegmentedColormap.from_list("h", ["#fcfcfd", "#8b949e"]),
+        "#ffffff",
+        "#1f2328",
+        "#6a7078",
+        "#7d848c",
+        "#e4e7ea",
+        VERMILLION,
+        "#1f2328",
+        _part("viridis", 0.0, 0.88),
+        LinearSegmentedColormap.from_list("h", ["#fcfcfd", "#8b949e"]),
     ),
     "dark": Theme(
-        "#14171c", "#eceff2", "#9aa2ab", "#9aa2ab", "#2a2f36", ORANGE, "#ffffff",
-        _part("viridis", 0.25, 1.0), LinearSegmentedColormap.from_list("h", ["#171a1f", "#7a838d"]),
+        "#14171c",
+        "#eceff2",
+        "#9aa2ab",
+        "#9aa2ab",
+        "#2a2f36",
+        ORANGE,
+        "#ffffff",
+        _part("viridis", 0.25, 1.0),
+        LinearSegmentedColormap.from_list("h", ["#171a1f", "#7a838d"]),
     ),
-}  # fmt: skip
+}
 
 
 def get_theme(name):
@@ -172,9 +203,15 @@ def add_caption(figure, theme, lines):
     text = "\n".join(part for line in lines for part in textwrap.wrap(line, width))
     if text:
         figure.supxlabel(
-            text, x=0.01, ha="left", color=theme.muted, fontsize=9, fontweight="normal",
-            parse_math=False, linespacing=1.3,
-        )  # fmt: skip
+            text,
+            x=0.01,
+            ha="left",
+            color=theme.muted,
+            fontsize=9,
+            fontweight="normal",
+            parse_math=False,
+            linespacing=1.3,
+        )
 
 
 def axis_of(label):

@@ -102,9 +102,12 @@ def _power_of_ten(value, _):
 
 def _add_bar(axes, ends, look, *, label, scale):
     bar = add_colorbar(
-        ScalarMappable(Normalize(*ends), look.heights), axes, look,
-        label=f"{label}, log scale" if scale == "log" else label, shrink=0.7,
-    )  # fmt: skip
+        ScalarMappable(Normalize(*ends), look.heights),
+        axes,
+        look,
+        label=f"{label}, log scale" if scale == "log" else label,
+        shrink=0.7,
+    )
     bar.ax.yaxis.set_major_locator(MaxNLocator(6))
     if scale == "log":
         bar.ax.yaxis.set_major_formatter(_power_of_ten)
@@ -220,9 +223,14 @@ def _drop(axes, points, ground, color):
     )
     feet = np.column_stack([points[rows, :2], ground[rows]])
     lines = Line3DCollection(
-        np.stack([points[rows], feet], axis=1), colors=color, linewidths=0.7, alpha=0.55, zorder=3,
-        gid="drops", clip_on=False,
-    )  # fmt: skip
+        np.stack([points[rows], feet], axis=1),
+        colors=color,
+        linewidths=0.7,
+        alpha=0.55,
+        zorder=3,
+        gid="drops",
+        clip_on=False,
+    )
     axes.add_collection3d(lines, autolim=False)
 
 

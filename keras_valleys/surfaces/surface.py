@@ -125,9 +125,17 @@ class Surface:
 
 
 def evaluate(
-    objective, directions=None, *, coordinates, origin=None, labels=None,
-    verbose="auto", checkpoint=None, executor=None, refine=None,
-):  # fmt: skip
+    objective,
+    directions=None,
+    *,
+    coordinates,
+    origin=None,
+    labels=None,
+    verbose="auto",
+    checkpoint=None,
+    executor=None,
+    refine=None,
+):
     """Sample the loss on a line or a plane in weight space, in few compiled calls.
 
     Args:
@@ -192,9 +200,12 @@ def evaluate(
     surface = Surface(blank, axes, directions, origin, labels or (), objective.loss_name, details)
     identity = digest_of(objective, *axes, directions, origin, repr(refine)) if checkpoint else ""
     sampler = Sampler(
-        objective, (directions, origin), checkpoint=Checkpoint(checkpoint, identity),
-        verbose=verbose, executor=executor,
-    )  # fmt: skip
+        objective,
+        (directions, origin),
+        checkpoint=Checkpoint(checkpoint, identity),
+        verbose=verbose,
+        executor=executor,
+    )
 
     def on_grid(indices):
         where = np.unravel_index(indices, shape)

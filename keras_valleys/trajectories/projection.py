@@ -264,9 +264,17 @@ def on_surface(trajectory, surface, objective=None):
         plane_losses[finite] = objective.along(feet, surface.directions, surface.origin)
         diverged |= ~np.isfinite(losses)
     return Projection(
-        trajectory.steps, coordinates, distances, travelled, losses, plane_losses, share,
-        int(diverged.sum()), size, trajectory.label,
-    )  # fmt: skip
+        trajectory.steps,
+        coordinates,
+        distances,
+        travelled,
+        losses,
+        plane_losses,
+        share,
+        int(diverged.sum()),
+        size,
+        trajectory.label,
+    )
 
 
 def project(weights, surface):

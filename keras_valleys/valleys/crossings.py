@@ -98,8 +98,10 @@ def crossings(valleys, coordinates, *, losses, steps):
         rises = np.diff(known)
     return [
         Derailment(
-            int(steps[rows[k]]), valleys[indices[rows[k]]], valleys[indices[rows[k + 1]]],
+            int(steps[rows[k]]),
+            valleys[indices[rows[k]]],
+            valleys[indices[rows[k + 1]]],
             float(rises[k]),
         )
         for k in np.flatnonzero(np.diff(indices[rows])).tolist()
-    ]  # fmt: skip
+    ]

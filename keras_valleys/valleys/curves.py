@@ -96,10 +96,15 @@ def read_line(axis, losses, flood, floors):
         ends[0] = axis.nodes[np.argmax(losses)]
     heights = losses[[cells[0] for cells in flood.floors]] if len(floors) else []
     return Line(
-        axis, np.column_stack([floors, heights]).reshape(-1, 2), np.reshape(ridges, (-1, 2)),
-        np.reshape(between, (-1, 2)).astype(int), np.array(gaps), np.array(beyond, int), ends,
+        axis,
+        np.column_stack([floors, heights]).reshape(-1, 2),
+        np.reshape(ridges, (-1, 2)),
+        np.reshape(between, (-1, 2)).astype(int),
+        np.array(gaps),
+        np.array(beyond, int),
+        ends,
         int(labels[0]),
-    )  # fmt: skip
+    )
 
 
 def place(axis, k):
