@@ -44,14 +44,50 @@ def _array_reader(variable):
     return (lambda: np.asarray(read())) if plain else lambda: to_numpy(read())
 
 
+def layers_of(model):
+    """The model and all layers within it, also those within wrappers."""
+    return list(model._flatten_layers())
+
+
 def variables_of(model):
     """All variables of a model, and the states of stateful layers, which Keras leaves out."""
     found = {id(variable): variable for variable in model.variables}
-    for layer in model._flatten_layers():  # also those within wrappers
-        if getattr(layer, "stateful", False):
-            states = keras.tree.flatten(getattr(layer, "states", None))
-            found |= {id(state): state for state in states if isinstance(state, keras.Variable)}
+    for layer in layers_of(model):
+        found |= {id(state): state for state in _states_of(layer)}
     return list(found.values())
+
+
+def own_statistics(layer):
+    """The weights of a layer that training moves, or may move, without a gradient.
+
+    Of Keras' layers these are those of BatchNormalization that is not frozen, and of
+    SpectralNormalization; of a user's own layer all numbers that were never to be trained.
+    """
+    keeping = (keras.layers.BatchNormalization, keras.layers.SpectralNormalization)
+    is_keras = type(layer).__module__.startswith("keras.")
+    if (is_keras and not isinstance(layer, keeping)) or (
+        isinstance(layer, keras.layers.BatchNormalization) and not layer.trainable
+    ):
+        return []
+    states = {id(state) for state in _states_of(layer)}
+    return [
+        variable
+        for variable in getattr(layer, "_non_trainable_variables", ())
+        if id(variable) not in states and "float" in keras.backend.standardize_dtype(variable.dtype)
+    ]
+
+
+def statistics_of(model):
+    """The variables that training moves, or may move, without a gradient."""
+    return list({id(v): v for one in layers_of(model) for v in own_statistics(one)}.values())
+
+
+def _states_of(layer):
+    """What a stateful layer carries from batch to batch."""
+    if not getattr(layer, "stateful", False):
+        return []
+    states = keras.tree.flatten(getattr(layer, "states", None))
+    return [state for state in states if isinstance(state, keras.Variable)]
 
 
 def select(variables, wanted, who):

@@ -1,5 +1,6 @@
 """A compiled model and its data as a function of the flat weight vector."""
 
+import contextlib
 import inspect
 import math
 import operator
@@ -12,6 +13,7 @@ from keras_valleys._backend import compiled, map_rows, num_replicas, side_by_sid
 from keras_valleys._fingerprints import signature
 from keras_valleys._weights import flatten, select, to_numpy, variables_of
 from keras_valleys.objectives.data import Batches, average, count_values, rows_of
+from keras_valleys.objectives.statistics import Statistics, check_mode
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
 
@@ -90,8 +92,10 @@ class Objective:
         class_weight=None,
         variables=None,
         batch_size=None,
+        statistics="held",
     ):
         check_model(model)
+        check_mode(statistics)
         self.model = model
         self.variables = select(model.trainable_variables, variables, ("Objective", "variables"))
         self._batches = Batches(x, y, sample_weight, class_weight, batch_size)
@@ -102,6 +106,7 @@ class Objective:
             "sample_weight": sample_weight,
             "class_weight": class_weight,
             "batch_size": batch_size,
+            "statistics": statistics,
         }
         self.fingerprint, self.num_rows = self._batches.fingerprint, self._batches.num_rows
         self.num_batches, self.streams = self._batches.num_batches, self._batches.kept is None
@@ -120,7 +125,11 @@ class Objective:
         point = ops.convert_to_tensor(self.point().astype(self.dtype))
         own = {id(variable) for variable in self.variables}
         rest = [variable for variable in self._trainable if id(variable) not in own]
-        self._loss_of(point, rest, [v.value for v in rest], _as_tensors(first))
+        first_batch = _as_tensors(first)
+        self._statistics = Statistics(
+            model, statistics, lambda: model(first_batch[0], training=True)
+        )
+        self._loss_of(point, rest, [v.value for v in rest], first_batch)
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
         self._functions = {}
@@ -158,7 +167,25 @@ class Objective:
         parts = zip(self.slices, self.shapes, strict=True)
         return [np.asarray(point)[part].reshape(shape) for part, shape in parts]
 
-    def __call__(self, points):
+    @property
+    def statistics(self):
+        """How layers that move statistics are evaluated: "held", "batch" or "reestimated"."""
+        return self._statistics.mode
+
+    @property
+    def statistics_names(self):
+        """One name for each of the Q statistics, such as "batch_normalization/moving_mean[2]"."""
+        return self._statistics.names
+
+    def present_statistics(self):
+        """The statistics that the model has now.
+
+        Returns:
+            A new array of shape `(Q,)`.
+        """
+        return self._statistics.present()
+
+    def __call__(self, points, statistics=None):
         points = np.asarray(points, self.dtype)
         if points.ndim == 0 or points.shape[-1] != self.size:
             raise ValueError(
@@ -166,10 +193,15 @@ class Objective:
                 f"weight. Received: shape {points.shape}. `objective.point()` is such a point."
             )
         rows = points.reshape(-1, self.size)
-        at_once = max(CALL_BYTES // (rows.itemsize * self.size), 1)
-        parts = [rows[i : i + at_once] for i in range(0, len(rows), at_once)]
-        losses = [self.compute(_at_points, part) for part in parts]
-        return np.concatenate([np.empty(0, self.dtype), *losses]).reshape(points.shape[:-1])
+        numbers = self._as_statistics(statistics, points.shape[:-1])
+        width = self.size if numbers is None else self.size + numbers.shape[1]
+        at_once = max(CALL_BYTES // (rows.itemsize * width), 1)
+        losses = [np.empty(0, self.dtype)]
+        for i in range(0, len(rows), at_once):
+            part = slice(i, i + at_once)
+            own = None if numbers is None else numbers[part]
+            losses.append(self._losses(rows[part], numbers=own))
+        return np.concatenate(losses).reshape(points.shape[:-1])
 
     def along(self, coefficients, directions, origin):
         """The loss at `origin + coefficients @ directions`.
@@ -188,7 +220,7 @@ class Objective:
         rows = coefficients.reshape(-1, coefficients.shape[-1])
         if not len(rows):
             return np.empty(coefficients.shape[:-1], self.dtype)
-        return self.compute(_along, rows, directions, origin).reshape(coefficients.shape[:-1])
+        return self._losses(rows, directions, origin).reshape(coefficients.shape[:-1])
 
     def compute(self, function, *arrays):
         """The mean over the data of a function of the loss, compiled.
@@ -203,25 +235,95 @@ class Objective:
             What `function` returns, averaged over the batches by their numbers of rows, as an array
             or a tuple of arrays.
         """
+        if self._statistics.needs_two_passes(self.num_batches):
+            raise ValueError(
+                "`Objective` expects one batch, or other statistics, for derivatives and descents. "
+                f"Received: statistics='reestimated' and {self.num_batches} batches, of which no "
+                "one has the statistics of all rows. Make the Objective with statistics='batch', "
+                f"or of arrays with batch_size={self.num_rows}."
+            )
+        return self._compute(function, *arrays)
+
+    def prepare(self, function):
+        """What `compute` calls for a function: a function of arrays, compiled at its first call."""
+        parts = self._in_parts(function, self._loss_of)
+        return lambda *arrays: average(parts(*arrays), self._batches.num_rows)
+
+    def _compute(self, function, *arrays):
         if function not in self._functions:
             self._functions[function] = self.prepare(function)
         return self._functions[function](*arrays)
 
-    def prepare(self, function):
-        """What `compute` calls for a function: a function of arrays, compiled at its first call."""
-        call = compiled(self._over_batch(function))
+    def _in_parts(self, function, measure):
+        """A function of arrays that yields, for each batch, its rows and what `function` returns.
 
-        def mean(*arrays):
+        `measure` is what `function` is given of a point: `self._loss_of` or `self._moments_of`.
+        """
+        call = compiled(self._over_batch(function, measure))
+
+        def parts(*arrays):
             self._check_unchanged()
             tensors = [ops.convert_to_tensor(np.asarray(a, self.dtype)) for a in arrays]
             # Passed in at each call: a compiled function must not keep old statistics or data.
             held = [ops.convert_to_tensor(variable) for variable in self._held]
-            batches = self._kept or map(_as_tensors, self._batches)
-            results = ((rows_of(one), call(tensors, held, one)) for one in batches)
-            parts = ((n, keras.tree.map_structure(_as_array, found)) for n, found in results)
-            return average(parts, self._batches.num_rows)
+            for batch in self._kept or map(_as_tensors, self._batches):
+                found = call(tensors, held, batch)
+                yield rows_of(batch), keras.tree.map_structure(_as_array, found)
 
-        return mean
+        return parts
+
+    def _losses(self, rows, *plane, numbers=None):
+        """Losses at rows of weights, or of coefficients on a plane.
+
+        Args:
+            rows: Array of shape `(n, P)`, or `(n, K)` with a plane.
+            plane: Nothing, or directions `(K, P)` and origin `(P,)`.
+            numbers: The statistics at each row, shape `(n, Q)`; `None` are those of the mode.
+        """
+        if numbers is None and self._statistics.needs_two_passes(self.num_batches):
+            at_once = max(CALL_BYTES // (8 * self._statistics.size), 1)
+            parts = [rows[i : i + at_once] for i in range(0, len(rows), at_once)]
+            found = [self._losses(a, *plane, numbers=self._reestimated(a, *plane)) for a in parts]
+            return np.concatenate(found)
+        if numbers is None:
+            return self._compute(_along if plane else _at_points, rows, *plane)
+        both = np.concatenate([rows, numbers], axis=1)
+        return self._compute(self._along_with if plane else self._at_points_with, both, *plane)
+
+    def _reestimated(self, rows, *plane):
+        """The statistics of all rows of data at each row of weights.
+
+        In the first pass over the data each layer normalizes by its batch, and what reaches the
+        layers after it depends on how the rows are cut into batches. From then on layers normalize
+        by what the pass before found, until all agree: each pass makes one more layer exact.
+        """
+        function, function_with = (
+            (_along, self._along_with) if plane else (_at_points, self._at_points_with)
+        )
+        found = self._statistics.of_all_rows(self._moments(function, rows, *plane))
+        for _ in range(self._statistics.num_layers - 1):
+            before, both = found, np.concatenate([rows, found], axis=1)
+            found = self._statistics.of_all_rows(self._moments(function_with, both, *plane))
+            if self._statistics.agree(before, found):
+                break
+        return found
+
+    def _moments(self, function, *arrays):
+        key = (function, "moments")
+        if key not in self._functions:
+            self._functions[key] = self._in_parts(function, self._moments_of)
+        return (part for _, part in self._functions[key](*arrays))
+
+    def _at_points_with(self, loss, rows):
+        return map_rows(lambda row: loss(row[: self.size], row[self.size :]), rows)
+
+    def _along_with(self, loss, rows, directions, origin):
+        num_axes = directions.shape[0]
+
+        def at(row):
+            return loss(origin + ops.matmul(row[:num_axes], directions), row[num_axes:])
+
+        return map_rows(at, rows)
 
     def signature(self):
         """A digest of all that the loss depends on but the point.
@@ -229,7 +331,7 @@ class Objective:
         Returns:
             Text, equal for the same model, loss, data and other variables, also in another process.
         """
-        facts = f"{self.fingerprint} {self.shapes} {self.dtype}"
+        facts = f"{self.fingerprint} {self.shapes} {self.dtype} {self.statistics}"
         return signature(self.model, self._held, facts)
 
     def __reduce__(self):
@@ -242,23 +344,62 @@ class Objective:
         indices = [i for i, v in enumerate(self.model.trainable_variables) if id(v) in chosen]
         return _rebuild, (self.model, self._given, indices)
 
-    def _over_batch(self, function):
+    def _over_batch(self, function, measure):
         def call(tensors, held, batch):
-            def loss(point):
-                return self._loss_of(point, self._held, held, batch)
+            def loss(point, numbers=None):
+                return measure(point, self._held, held, batch, numbers)
 
             loss.group = self.group
             return function(loss, *tensors)
 
         return call
 
-    def _loss_of(self, point, variables, values, batch):
-        """The loss of a batch at a point, with other variables held at some values."""
+    def _loss_of(self, point, variables, values, batch, numbers=None):
+        """The loss of a batch at a point, with other variables held at some values.
+
+        `numbers` are statistics to take the place of those of the mode, shape `(Q,)`.
+        """
+        mapping = self._mapping(point, variables, values)
+        if numbers is not None:
+            mapping += self._statistics.mapping(numbers)
+        with self._statistics.in_use() if numbers is None else contextlib.nullcontext():
+            return ops.cast(model_loss(self.model, mapping, batch), self.dtype)
+
+    def _moments_of(self, point, variables, values, batch, numbers=None):
+        """What reaches each BatchNormalization, as `Statistics.moments_of` says."""
+        mapping = self._mapping(point, variables, values)
+        if numbers is not None:
+            mapping += self._statistics.mapping(numbers)
+        found = self._statistics.moments_of(
+            lambda: model_loss(self.model, mapping, batch), by_batch=numbers is None
+        )
+        return ops.cast(found, self.dtype)
+
+    def _mapping(self, point, variables, values):
         mapping = list(zip(variables, values, strict=True))
         for variable, part, shape in zip(self.variables, self.slices, self.shapes, strict=True):
             value = ops.reshape(point[part], shape)
             mapping.append((variable, ops.cast(value, variable.dtype)))
-        return ops.cast(model_loss(self.model, mapping, batch), self.dtype)
+        return mapping
+
+    def _as_statistics(self, statistics, shape):
+        """Statistics as an array of shape `(n, Q)`, or `None`."""
+        if statistics is None:
+            return None
+        if self.statistics != "held":
+            raise ValueError(
+                "`Objective` expects statistics only where it holds them. Received: statistics at "
+                f"each point, of an Objective with statistics={self.statistics!r}. "
+                "Make it with statistics='held'."
+            )
+        numbers = np.asarray(statistics, self.dtype)
+        if numbers.shape != (*shape, self._statistics.size):
+            raise ValueError(
+                f"`Objective` expects `statistics` of shape {(*shape, self._statistics.size)}, one "
+                f"number per name in `statistics_names` for each point. Received: shape "
+                f"{numbers.shape}. `objective.present_statistics()` is one row of it."
+            )
+        return numbers.reshape(-1, self._statistics.size)
 
     def _find_group(self):
         """How many points run side by side: 1 but on torch."""
