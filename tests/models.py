@@ -175,11 +175,15 @@ def batch_normalization():
 def noise():
     model = keras.Sequential(
         [
-            keras.Input((3,)), layers.GaussianNoise(0.5), layers.Dense(4), layers.Dropout(0.5),
-            layers.SpectralNormalization(layers.Dense(5)), layers.AlphaDropout(0.2),
+            keras.Input((3,)),
+            layers.GaussianNoise(0.5),
+            layers.Dense(4),
+            layers.Dropout(0.5),
+            layers.SpectralNormalization(layers.Dense(5)),
+            layers.AlphaDropout(0.2),
             layers.Dense(2),
         ]
-    )  # fmt: skip
+    )
     return _tabular(model)
 
 
@@ -231,11 +235,15 @@ def attention():
 def convolutions():
     model = keras.Sequential(
         [
-            keras.Input((8, 7, 2)), layers.Conv2D(3, 3, activation="relu"),
-            layers.DepthwiseConv2D(2, depth_multiplier=2), layers.MaxPooling2D(2),
-            layers.SeparableConv2D(4, 2, padding="same"), layers.Flatten(), layers.Dense(5),
+            keras.Input((8, 7, 2)),
+            layers.Conv2D(3, 3, activation="relu"),
+            layers.DepthwiseConv2D(2, depth_multiplier=2),
+            layers.MaxPooling2D(2),
+            layers.SeparableConv2D(4, 2, padding="same"),
+            layers.Flatten(),
+            layers.Dense(5),
         ]
-    )  # fmt: skip
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss)
     return model, random().normal(size=(ROWS, 8, 7, 2)), random().randint(0, 5, size=ROWS)
@@ -259,11 +267,32 @@ def flat_targets():
 
 
 CASES = [
-    sequential, functional, subclassed, several_inputs_and_outputs, an_output_without_a_loss,
-    own_train_step, own_test_step, own_compute_loss, regularizers, add_loss, nothing_but_add_loss,
-    frozen, tied, nested, lora, batch_normalization, noise, preprocessing, recurrent, stateful,
-    masked, attention, convolutions, mixed_precision, flat_targets,
-]  # fmt: skip
+    sequential,
+    functional,
+    subclassed,
+    several_inputs_and_outputs,
+    an_output_without_a_loss,
+    own_train_step,
+    own_test_step,
+    own_compute_loss,
+    regularizers,
+    add_loss,
+    nothing_but_add_loss,
+    frozen,
+    tied,
+    nested,
+    lora,
+    batch_normalization,
+    noise,
+    preprocessing,
+    recurrent,
+    stateful,
+    masked,
+    attention,
+    convolutions,
+    mixed_precision,
+    flat_targets,
+]
 
 
 def _numbers(x_shape, y_shape):

@@ -214,9 +214,10 @@ def test_each_start_has_the_color_of_its_valley(rosette, by_start, theme):
 def test_each_learning_rate_has_its_row(rosette, by_rate):
     _, valleys = rosette
     turned = dataclasses.replace(
-        by_rate, learning_rates=RATES[::-1],
+        by_rate,
+        learning_rates=RATES[::-1],
         **{n: getattr(by_rate, n)[:, ::-1] for n in ("indices", "losses", "ends", "distances")},
-    )  # fmt: skip
+    )
     for given in (by_rate, turned):
         figure = kv.plots.basins_by_learning_rate(given, valleys)
         figure.canvas.draw()
@@ -292,9 +293,14 @@ def test_the_script_maps_by_start_and_by_learning_rate(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--optimizers", "lamb"), ("--optimizers", "no-such"), ("--steps", "0"), ("--by", "chance"),
-     ("--rates", "1", "0.1")],
-)  # fmt: skip
+    [
+        ("--optimizers", "lamb"),
+        ("--optimizers", "no-such"),
+        ("--steps", "0"),
+        ("--by", "chance"),
+        ("--rates", "1", "0.1"),
+    ],
+)
 def test_the_script_refuses_in_one_line(tmp_path, arguments):
     done = run(tmp_path / "logs", *arguments)
     assert done.returncode == 2

@@ -202,8 +202,12 @@ def test_the_slider_moves_the_path_in_all_views(view):
 
 def test_the_keys_move_it(view):
     for key, step in (
-        ("Home", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", STEPS),
-    ):  # fmt: skip
+        ("Home", 0),
+        ("ArrowRight", 1),
+        ("ArrowRight", 2),
+        ("ArrowLeft", 1),
+        ("End", STEPS),
+    ):
         view.press(key)
         wait(lambda step=step: view.step == step, f"{key} to {step}")
     view.press("Home")

@@ -162,11 +162,15 @@ def test_the_order_of_optimizers_changes_nothing_and_equal_ones_have_equal_rows(
 @pytest.mark.parametrize(
     "case",
     [
-        models.subclassed, models.several_inputs_and_outputs, models.own_compute_loss,
-        models.regularizers, models.frozen, models.mixed_precision,
+        models.subclassed,
+        models.several_inputs_and_outputs,
+        models.own_compute_loss,
+        models.regularizers,
+        models.frozen,
+        models.mixed_precision,
         *([models.stateful] if BACKEND != "torch" else []),  # Keras cannot fit it there
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_model(case):
     model, x, y = case()
     before = [np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables]
@@ -200,9 +204,14 @@ def test_the_published_run_is_derailed_once_and_arrives():
     x, y = kv.datasets.rosette()[0]
     valleys = kv.valleys.find_valleys(surface_over_phi(x, y), periodic=True)
     found = compare(
-        rosette_model, {"sgd": SGD(0.05), "slow": SGD(0.001)}, x, y, 90, surface=valleys,
+        rosette_model,
+        {"sgd": SGD(0.05), "slow": SGD(0.001)},
+        x,
+        y,
+        90,
+        surface=valleys,
         tolerance=0.045,
-    )  # fmt: skip
+    )
     run = found.runs[0]
     assert (run.optimizer, run.valley, run.derailments, run.success) == ("sgd", 0, 1, True)
     floor, arrived = valleys[0].loss + 0.045, None
@@ -260,9 +269,14 @@ def test_without_a_surface_the_lowest_final_loss_is_the_aim():
 
 @pytest.mark.parametrize(
     "successes, trials, low, high",
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
-     (1, 29, 0.0061, 0.1718), (20, 20, 0.8389, 1.0)],
-)  # fmt: skip
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (20, 20, 0.8389, 1.0),
+    ],
+)
 def test_intervals_are_those_of_the_literature(successes, trials, low, high):
     """R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
     found = success_interval(successes, trials)
@@ -310,9 +324,12 @@ def test_what_fails_stays_in_the_table_with_its_reason_and_harms_no_other():
 
     x, y = data()
     given = {
-        "needs more": "multioptimizer", "broken": broken, "no optimizer": lambda: 3,
-        "stumbles": Stumbles(0.05), "sgd": SGD(0.05),
-    }  # fmt: skip
+        "needs more": "multioptimizer",
+        "broken": broken,
+        "no optimizer": lambda: 3,
+        "stumbles": Stumbles(0.05),
+        "sgd": SGD(0.05),
+    }
     found = compare(build, given, x, y, 6, SIZE)
     alone = compare(build, {"sgd": SGD(0.05)}, x, y, 6, SIZE)
     runs = {run.optimizer: run for run in found.runs}
@@ -492,10 +509,13 @@ def test_finished_runs_are_not_run_again(tmp_path):
     _, fits = counted(given, steps=4, tolerance=0.5, surface=surface_over_phi(x, y), **options)
     assert fits == 0  # what is read off the paths may change
     changes = [
-        (dict(steps=5, seeds=1), 2), (dict(steps=4, seeds=3), 2), (dict(steps=4, every=2), 4),
-        (dict(steps=4, starts=[0.3], seeds=1), 2), (dict(steps=4, y=2 * y, seeds=1), 2),
+        (dict(steps=5, seeds=1), 2),
+        (dict(steps=4, seeds=3), 2),
+        (dict(steps=4, every=2), 4),
+        (dict(steps=4, starts=[0.3], seeds=1), 2),
+        (dict(steps=4, y=2 * y, seeds=1), 2),
         (dict(steps=4, batch_size=8, seeds=1), 2),
-    ]  # fmt: skip
+    ]
     for change, expected in changes:
         assert counted(given, **{**options, **change})[1] == expected, change
     assert counted({**given, "sgd": SGD(0.05, momentum=0.5)}, steps=4, **options)[1] == 2
@@ -564,9 +584,17 @@ def test_tensorboard_shows_each_fit_and_the_whole(tmp_path, kind):
     surface = surface_over_phi(x, y)
     given = {"sgd": SGD(0.05), "my adam": Adam(0.05)}
     found = compare(
-        rosette_model, given, x, y, 4, SIZE, starts=[0.785, -0.2], surface=surface,
-        log_dir=tmp_path / "runs", tune=[0.01, 0.05],
-    )  # fmt: skip
+        rosette_model,
+        given,
+        x,
+        y,
+        4,
+        SIZE,
+        starts=[0.785, -0.2],
+        surface=surface,
+        log_dir=tmp_path / "runs",
+        tune=[0.01, 0.05],
+    )
     with open_reader(kind, tmp_path / "runs") as reader:
         assert len(reader.runs()) == 9 and "comparison" in reader.runs()
         for run in found.tuning:
@@ -636,8 +664,10 @@ def schedule():
         (dict(build_model=3), "a function that returns a compiled Keras model"),
         (dict(build_model=rosette_model), None),
         (dict(build_model=lambda: None), "`build_model` to return a compiled"),
-        (dict(build_model=lambda: keras.Sequential([keras.Input((1,)), kv.layers.AngleFit()])),
-         "compiled with a loss"),
+        (
+            dict(build_model=lambda: keras.Sequential([keras.Input((1,)), kv.layers.AngleFit()])),
+            "compiled with a loss",
+        ),
         (dict(optimizers={}), "dictionary of labels"),
         (dict(optimizers="adam"), "dictionary of labels"),
         (dict(optimizers={1: "adam", "1": "sgd"}), "dictionary of labels"),
@@ -654,8 +684,10 @@ def schedule():
         (dict(starts=[np.nan]), "finite `starts`"),
         (dict(starts=0), r"shape \(S, 1\)"),
         (dict(surface=3), "`surface` to be a"),
-        (dict(surface=kv.surfaces.Surface(np.zeros(3), [[0, 1, 2]], np.eye(1, 2), np.zeros(2))),
-         "one over 2"),
+        (
+            dict(surface=kv.surfaces.Surface(np.zeros(3), [[0, 1, 2]], np.eye(1, 2), np.zeros(2))),
+            "one over 2",
+        ),
         (dict(tune=[]), "`tune` to be a list"),
         (dict(tune=[0.1, -0.1]), "`tune` to be a list"),
         (dict(tune=0), "`tune` to be a list"),
@@ -667,7 +699,7 @@ def schedule():
         (dict(x=np.zeros((0, 1)), y=np.zeros((0, 1))), "length >= 1"),
         (dict(x=np.zeros((5, 1))), "length|rows"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_compared_is_told_before_any_work(change, message, tmp_path):
     x, y = data()
     given = dict(

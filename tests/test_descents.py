@@ -140,9 +140,14 @@ def test_a_constraint_of_the_weights_holds_for_each_start():
 def convolution(optimizer="sgd"):
     random = np.random.default_rng(2)
     model = keras.Sequential(
-        [keras.Input((5, 5, 1)), layers.Conv2D(2, 3), layers.MaxPooling2D(), layers.Flatten(),
-         layers.Dense(2)]
-    )  # fmt: skip
+        [
+            keras.Input((5, 5, 1)),
+            layers.Conv2D(2, 3),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model, random.normal(size=(7, 5, 5, 1)), random.integers(0, 2, 7)
 
@@ -157,9 +162,15 @@ def recurrence(optimizer="sgd"):
 def embedding(optimizer="sgd"):
     random = np.random.default_rng(2)
     model = keras.Sequential(
-        [keras.Input((3,), dtype="int32"), layers.Embedding(5, 2), layers.Flatten(),
-         layers.Dropout(0.0), layers.LayerNormalization(), layers.Dense(1)]
-    )  # fmt: skip
+        [
+            keras.Input((3,), dtype="int32"),
+            layers.Embedding(5, 2),
+            layers.Flatten(),
+            layers.Dropout(0.0),
+            layers.LayerNormalization(),
+            layers.Dense(1),
+        ]
+    )
     model.compile(optimizer, "mean_absolute_error", jit_compile=False)
     return model, random.integers(0, 5, (8, 3)), random.normal(size=(8, 1))
 
@@ -400,9 +411,14 @@ def unfinished(path, count=False):
         patch.setattr(_walks.Walker, "__call__", slowly)
         starts = np.linspace(-1.4, 1.3, 40)
         found = descend(
-            objective_of(angle), optimizers.Adam(0.02), starts, 5, paths=2, verbose=0,
+            objective_of(angle),
+            optimizers.Adam(0.02),
+            starts,
+            5,
+            paths=2,
+            verbose=0,
             checkpoint=path,
-        )  # fmt: skip
+        )
     return (found, len(calls)) if count else found
 
 

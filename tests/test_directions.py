@@ -36,60 +36,90 @@ RULES = {
     "conv 3-D": (layers.Conv3D(5, (3, 1, 2)), (3, 2, 2, 4), "kernel", (3, 1, 2, 4, 5), (4,)),
     "grouped conv": (layers.Conv2D(6, (3, 1), groups=2), (6, 5, 4), "kernel", (3, 1, 2, 6), (3,)),
     "transposed 1-D": (layers.Conv1DTranspose(3, 2), (6, 4), "kernel", (2, 3, 4), (1,)),
-    "transposed 2-D": (
-        layers.Conv2DTranspose(5, (3, 2)), (6, 5, 4), "kernel", (3, 2, 5, 4), (2,)
-    ),
+    "transposed 2-D": (layers.Conv2DTranspose(5, (3, 2)), (6, 5, 4), "kernel", (3, 2, 5, 4), (2,)),
     "depthwise 1-D": (
-        layers.DepthwiseConv1D(3, depth_multiplier=2), (6, 5), "kernel", (3, 5, 2), (1, 2)
+        layers.DepthwiseConv1D(3, depth_multiplier=2),
+        (6, 5),
+        "kernel",
+        (3, 5, 2),
+        (1, 2),
     ),
     "depthwise 2-D": (
-        layers.DepthwiseConv2D((3, 2), depth_multiplier=5), (6, 5, 4), "kernel",
-        (3, 2, 4, 5), (2, 3),
+        layers.DepthwiseConv2D((3, 2), depth_multiplier=5),
+        (6, 5, 4),
+        "kernel",
+        (3, 2, 4, 5),
+        (2, 3),
     ),
     "separable, depthwise": (
-        layers.SeparableConv2D(6, (3, 2), depth_multiplier=5), (6, 5, 4), "depthwise_kernel",
-        (3, 2, 4, 5), (2, 3),
+        layers.SeparableConv2D(6, (3, 2), depth_multiplier=5),
+        (6, 5, 4),
+        "depthwise_kernel",
+        (3, 2, 4, 5),
+        (2, 3),
     ),
     "separable, pointwise": (
-        layers.SeparableConv2D(6, (3, 2), depth_multiplier=5), (6, 5, 4), "pointwise_kernel",
-        (1, 1, 20, 6), (3,),
+        layers.SeparableConv2D(6, (3, 2), depth_multiplier=5),
+        (6, 5, 4),
+        "pointwise_kernel",
+        (1, 1, 20, 6),
+        (3,),
     ),
-    "separable 1-D": (
-        layers.SeparableConv1D(6, 3), (6, 5), "depthwise_kernel", (3, 5, 1), (1, 2)
-    ),
+    "separable 1-D": (layers.SeparableConv1D(6, 3), (6, 5), "depthwise_kernel", (3, 5, 1), (1, 2)),
     "LSTM": (layers.LSTM(3), (5, 2), "kernel", (2, 12), (1,)),
     "LSTM, recurrent": (layers.LSTM(3), (5, 2), "recurrent_kernel", (3, 12), (1,)),
     "GRU bias of rank 2": (layers.GRU(3), (5, 2), "bias", (2, 9), ()),
     "cells": (layers.RNN([layers.SimpleRNNCell(3)]), (5, 2), "kernel", (2, 3), (1,)),
     "einsum": (
-        layers.EinsumDense("abc,cde->abed", (None, 4, 5)), (2, 3), "kernel", (3, 5, 4), (1, 2)
+        layers.EinsumDense("abc,cde->abed", (None, 4, 5)),
+        (2, 3),
+        "kernel",
+        (3, 5, 4),
+        (1, 2),
     ),
     "einsum over the last axes": (
-        layers.EinsumDense("abc,dbc->ad", (5,)), (2, 3), "kernel", (5, 2, 3), (0,)
+        layers.EinsumDense("abc,dbc->ad", (5,)),
+        (2, 3),
+        "kernel",
+        (5, 2, 3),
+        (0,),
     ),
-    "einsum with dots": (
-        layers.EinsumDense("...x,xy->...y", 4), (2, 3), "kernel", (3, 4), (1,)
-    ),
+    "einsum with dots": (layers.EinsumDense("...x,xy->...y", 4), (2, 3), "kernel", (3, 4), (1,)),
     "einsum bias of rank 2": (
-        layers.EinsumDense("abc,cde->abde", (None, 4, 5), bias_axes="de"), (2, 3), "bias",
-        (4, 5), (),
+        layers.EinsumDense("abc,cde->abde", (None, 4, 5), bias_axes="de"),
+        (2, 3),
+        "bias",
+        (4, 5),
+        (),
     ),
     "normalization of rank 2": (
-        layers.LayerNormalization(axis=[1, 2]), (4, 3), "gamma", (4, 3), ()
+        layers.LayerNormalization(axis=[1, 2]),
+        (4, 3),
+        "gamma",
+        (4, 3),
+        (),
     ),
     "root mean square": (layers.RMSNormalization(axis=[1, 2]), (4, 3), "scale", (4, 3), ()),
     "slopes": (layers.PReLU(), (4, 3), "alpha", (4, 3), ()),
     "tokens": (layers.Embedding(7, 3), (4,), "embeddings", (7, 3), (0,)),
     "tokens, low rank": (
-        layers.Embedding(7, 3, lora_rank=2), (4,), "lora_embeddings_a", (7, 2), (0,)
+        layers.Embedding(7, 3, lora_rank=2),
+        (4,),
+        "lora_embeddings_a",
+        (7, 2),
+        (0,),
     ),
     "tokens, back from low rank": (
-        layers.Embedding(7, 3, lora_rank=2), (4,), "lora_embeddings_b", (2, 3), (1,)
+        layers.Embedding(7, 3, lora_rank=2),
+        (4,),
+        "lora_embeddings_b",
+        (2, 3),
+        (1,),
     ),
     "low rank": (layers.Dense(3, lora_rank=2), (4,), "lora_kernel_a", (4, 2), (1,)),
     "back from low rank": (layers.Dense(3, lora_rank=2), (4,), "lora_kernel_b", (2, 3), (1,)),
     "wrapped": (layers.TimeDistributed(layers.Dense(3)), (5, 4), "kernel", (4, 3), (1,)),
-}  # fmt: skip
+}
 
 
 def check_filters(direction, weights, axes):
@@ -141,9 +171,11 @@ def test_random_directions_follow_the_rules(make, weight, axes):
 
 
 ATTENTION = {
-    "query": ((5, 2, 3), (1, 2)), "key": ((5, 2, 3), (1, 2)), "value": ((5, 2, 3), (1, 2)),
+    "query": ((5, 2, 3), (1, 2)),
+    "key": ((5, 2, 3), (1, 2)),
+    "value": ((5, 2, 3), (1, 2)),
     "attention_output": ((2, 3, 5), (2,)),
-}  # fmt: skip
+}
 
 
 def test_attention_has_one_filter_for_each_output():

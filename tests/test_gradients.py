@@ -67,10 +67,12 @@ def recurrent():
 def convolution():
     model = keras.Sequential(
         [
-            keras.Input((5, 4, 2)), layers.Conv2D(3, (3, 2), activation="tanh"),
-            layers.GlobalAveragePooling2D(), layers.Dense(2, "softmax"),
+            keras.Input((5, 4, 2)),
+            layers.Conv2D(3, (3, 2), activation="tanh"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, "softmax"),
         ]
-    )  # fmt: skip
+    )
     model.compile("sgd", "sparse_categorical_crossentropy")
     random = np.random.RandomState(2)
     return model, random.normal(size=(11, 5, 4, 2)), random.randint(0, 2, size=11)
@@ -149,8 +151,10 @@ def test_the_eigenvectors_of_different_eigenvalues_and_their_signs():
 def test_networks_agree_with_differences_and_with_their_dense_hessian(make):
     keras.utils.set_random_seed(11)
     model, x, y = make()
-    before = [np.array(v.value.detach() if hasattr(v.value, "detach") else v.value)
-              for v in model.variables]  # fmt: skip
+    before = [
+        np.array(v.value.detach() if hasattr(v.value, "detach") else v.value)
+        for v in model.variables
+    ]
     objective = Objective(model, x, y)
     point = objective.point().astype("float64")
     hessian = dense_hessian(objective)

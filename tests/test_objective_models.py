@@ -93,8 +93,11 @@ def test_some_of_the_weights():
     whole = Objective(model, x, y)
     first, second = model.layers
     for variables, size in [
-        ([second.kernel, first.bias], 4 + 8), ("bias", 6), ([first.name, second], 26), (second, 10),
-    ]:  # fmt: skip
+        ([second.kernel, first.bias], 4 + 8),
+        ("bias", 6),
+        ([first.name, second], 26),
+        (second, 10),
+    ]:
         part = Objective(model, x, y, variables=variables)
         assert part.size == size
         point = whole.point()

@@ -50,7 +50,7 @@ ALLOWED = {
         "_rows",
         "gradients",
         "objectives",
-    },  # fmt: skip
+    },
     "_checks": set(),
     "_eigen": set(),
     "_filters": set(),
@@ -211,9 +211,13 @@ def test_the_house_stays_small(path):
 def test_every_example_runs(name):
     module = importlib.import_module(name)
     names = {
-        "keras": keras, "keras_valleys": keras_valleys, "np": np, "math": math, "os": os,
+        "keras": keras,
+        "keras_valleys": keras_valleys,
+        "np": np,
+        "math": math,
+        "os": os,
         "tempfile": tempfile,
-    }  # fmt: skip
+    }
     if name.startswith(tensorboard_plugin_valleys.__name__):
         names.update(vars(module))
     results = doctest.testmod(module, globs=names)

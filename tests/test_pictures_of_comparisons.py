@@ -30,12 +30,14 @@ def walks(size=1, steps=7, labels=LABELS, seeds=2):
     random = np.random.RandomState(7)
     return [
         kv.trajectories.Trajectory(
-            np.arange(steps), random.uniform(-0.9, 0.8, (steps, size)),
-            random.uniform(1, 2, steps), label,
+            np.arange(steps),
+            random.uniform(-0.9, 0.8, (steps, size)),
+            random.uniform(1, 2, steps),
+            label,
         )
         for label in labels
         for _ in range(seeds)
-    ]  # fmt: skip
+    ]
 
 
 def panels_of(figure):
@@ -118,16 +120,35 @@ def comparison():
 
     def run(label, rate, start, loss, valley=0, status="finished"):
         return Run(
-            label, rate, start, 0, status, "", loss, loss, 3, valley, 0, valley == 0, 2, 0.1, 0.2,
-            None, path,
-        )  # fmt: skip
+            label,
+            rate,
+            start,
+            0,
+            status,
+            "",
+            loss,
+            loss,
+            3,
+            valley,
+            0,
+            valley == 0,
+            2,
+            0.1,
+            0.2,
+            None,
+            path,
+        )
 
     tuning = (
-        run("adam", 0.01, 0, 0.6), run("adam", 0.01, 1, 0.8), run("adam", 0.1, 0, 0.5),
-        run("adam", 0.1, 1, 0.4, valley=1), run("sgd", 0.01, 0, 0.7, valley=None),
-        run("sgd", 0.01, 1, 0.9), run("sgd", 0.1, 0, 1e9),
+        run("adam", 0.01, 0, 0.6),
+        run("adam", 0.01, 1, 0.8),
+        run("adam", 0.1, 0, 0.5),
+        run("adam", 0.1, 1, 0.4, valley=1),
+        run("sgd", 0.01, 0, 0.7, valley=None),
+        run("sgd", 0.01, 1, 0.9),
+        run("sgd", 0.1, 0, 1e9),
         run("sgd", 0.1, 1, math.nan, None, "diverged"),
-    )  # fmt: skip
+    )
     runs = (*tuning[2:4], *tuning[4:6])
     interval = kv.comparisons.success_interval(1, 2)
     summaries = tuple(

@@ -238,10 +238,13 @@ def test_of_many_paths_the_worst_is_told():
 @pytest.mark.parametrize(
     "share, text",
     [
-        (0.9149, "91 %"), (0.996, "99.6 %"), (0.99999, "over 99.9 %"), (1.0, "100 %"),
+        (0.9149, "91 %"),
+        (0.996, "99.6 %"),
+        (0.99999, "over 99.9 %"),
+        (1.0, "100 %"),
         (0.0037, "0.37 %"),
     ],
-)  # fmt: skip
+)
 def test_a_share_is_not_rounded_to_the_whole(share, text):
     rows = np.zeros(2)
     found = Projection(rows, rows[:, None], rows, rows, rows, rows, share, 0, 9)
@@ -298,10 +301,17 @@ def test_honesty_of_a_run_that_blew_up_does_not_flatten_the_others():
 # Whatever comes.
 
 NAMES = [
-    "_hidden $x^2$ and $", "$\\frac{1}$", "adam_w",
+    "_hidden $x^2$ and $",
+    "$\\frac{1}$",
+    "adam_w",
     "a very long label that no legend has room for, and then some more of it",
-    "two\nlines", "", "sgd", "lion", "100 %", "Größe",
-]  # fmt: skip
+    "two\nlines",
+    "",
+    "sgd",
+    "lion",
+    "100 %",
+    "Größe",
+]
 DRAWN = {
     "contour": lambda runs, **options: plots.contour(plane(**options), runs),
     "surface_3d": lambda runs, **options: plots.surface_3d(plane(**options), runs),

@@ -210,8 +210,9 @@ def test_optimizers_keep_their_colors():
     runs = [path([[1.0], [2]], label=label) for label in ("adam", "sgd", "lion", "adadelta", "sgd")]
     lines = plots.weight_by_step(runs).axes[0].lines
     assert [to_hex(line.get_color()) for line in lines[:2]] == [
-        plots.optimizer_color("adam"), plots.optimizer_color("sgd"),
-    ]  # fmt: skip
+        plots.optimizer_color("adam"),
+        plots.optimizer_color("sgd"),
+    ]
     looks = {(to_hex(line.get_color()), line.get_linestyle(), line.get_marker()) for line in lines}
     assert len(looks) == 5
     assert lines[1].get_linestyle() != lines[3].get_linestyle()  # two of one color
@@ -235,8 +236,12 @@ def test_curve_shows_five_valleys_and_enlarges_the_narrow_ones():
     low, high = figure.axes[0].get_ylim()
     assert low < min(y) and max(y) < high < 1.5  # the pole does not set the scale
     assert [text.get_text() for text in figure.axes[0].texts] == [
-        "\N{MINUS SIGN}72°", "\N{MINUS SIGN}36°", "0°", "36°", "72°",
-    ]  # fmt: skip
+        "\N{MINUS SIGN}72°",
+        "\N{MINUS SIGN}36°",
+        "0°",
+        "36°",
+        "72°",
+    ]
     assert figure.axes[0].get_title("right").startswith("cut at loss 0.9")
     titles = [axes.get_title() for axes in figure.axes[1:]]
     assert titles == ["enlarged: \N{MINUS SIGN}72°", "enlarged: 72°"]
@@ -466,10 +471,13 @@ def test_contour_transposes_and_marks_the_minimum():
     frame = axes.get_window_extent()
     losses = plane_surface().losses
     gray = {
-        (i, j): pixels[int(len(pixels) - frame.y0 - (2 if j == 0 else frame.height - 2)),
-                       int(frame.x0 + (3 if i == 0 else frame.width - 3))].sum()
-        for i in (0, -1) for j in (0, -1)
-    }  # fmt: skip
+        (i, j): pixels[
+            int(len(pixels) - frame.y0 - (2 if j == 0 else frame.height - 2)),
+            int(frame.x0 + (3 if i == 0 else frame.width - 3)),
+        ].sum()
+        for i in (0, -1)
+        for j in (0, -1)
+    }
     order = sorted(gray, key=lambda ij: losses[ij])
     assert [gray[ij] for ij in order] == sorted(gray.values(), reverse=True)
 

@@ -98,9 +98,12 @@ def fits(tmp_path_factory):
     data, line = some_data(), kv.datasets.straight_line(70)[0]
     ring = evaluate(rosette_model(), data, RADIANS)
     plane = evaluate(
-        dense_model(), line, np.linspace(0.5, 5.5, 21), np.linspace(-0.5, 4, 17),
+        dense_model(),
+        line,
+        np.linspace(0.5, 5.5, 21),
+        np.linspace(-0.5, 4, 17),
         labels=["slope", "intercept"],
-    )  # fmt: skip
+    )
     beside = evaluate(
         dense_model(), line, np.linspace(-1, 2, 31), directions=[[1.0, 0.5]], origin=[3.0, 2.0]
     )

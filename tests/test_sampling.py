@@ -72,10 +72,12 @@ PLANE = dict(directions=[[1.0, 0.2], [-0.3, 0.9]], coordinates=AXES)
 
 def expected(axes=AXES):
     bowl, directions = Bowl(), np.array(PLANE["directions"])
-    return np.array([
-        [bowl.along(np.array([[s, t]]), directions, bowl.point())[0] for t in axes[1]]
-        for s in axes[0]
-    ])  # fmt: skip
+    return np.array(
+        [
+            [bowl.along(np.array([[s, t]]), directions, bowl.point())[0] for t in axes[1]]
+            for s in axes[0]
+        ]
+    )
 
 
 def rosette_objective(**options):

@@ -69,10 +69,26 @@ def test_a_second_run_with_options_takes_a_new_folder(published):
     (cwd / "logs" / "adam-0.1-from--80").mkdir()
     (cwd / "logs" / "adam-0.1-from--80" / "mine.txt").write_text("mine")
     done = fit_angle(
-        "--optimizer", "ADAM", "--learning-rate", "0.1", "--phi", "-80", "--steps", "12",
-        "--root", "2", "--num-lines", "4", "--noise", "0.05", "--seed", "3", "--batch-size", "64",
+        "--optimizer",
+        "ADAM",
+        "--learning-rate",
+        "0.1",
+        "--phi",
+        "-80",
+        "--steps",
+        "12",
+        "--root",
+        "2",
+        "--num-lines",
+        "4",
+        "--noise",
+        "0.05",
+        "--seed",
+        "3",
+        "--batch-size",
+        "64",
         cwd=cwd,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     folder = cwd / "logs" / "adam-0.1-from--80-2"
     path = kv.trajectories.Trajectory.load(folder / "trajectory.npz")

@@ -51,9 +51,13 @@ def test_along_directions_from_the_present_weights():
 
 def test_save_and_load(tmp_path):
     surface = Surface(
-        np.float32([[1, np.nan, 3], [np.inf, 5, 6]]), [[0, 1], [0, 2, 5]],
-        np.random.RandomState(1).normal(size=(2, 4)), np.arange(4.0), ["slope", "intercept"], "mse",
-    )  # fmt: skip
+        np.float32([[1, np.nan, 3], [np.inf, 5, 6]]),
+        [[0, 1], [0, 2, 5]],
+        np.random.RandomState(1).normal(size=(2, 4)),
+        np.arange(4.0),
+        ["slope", "intercept"],
+        "mse",
+    )
     surface.save(tmp_path / "surface.npz")
     loaded = Surface.load(tmp_path / "surface.npz")
     np.testing.assert_array_equal(loaded.losses, surface.losses)

@@ -296,9 +296,10 @@ def test_span_leaves_out_where_a_run_blew_up(factor):
     good = run([[1.0, 2.0], [0.5, 1.5], [0.2, 1.2]], [3.0, 2.0, 1.0])
     num = int(70 / np.log10(factor))
     away = factor ** np.arange(1, num + 1)[:, None] * [0.01, -0.02]
-    bad = run(np.concatenate([[[1.0, 2.0]], [1.0, 2.0] + away]), 3 + away[:, 0].max() * np.append(
-        0, away[:, 0] / away[:, 0].max()
-    ))  # fmt: skip
+    bad = run(
+        np.concatenate([[[1.0, 2.0]], [1.0, 2.0] + away]),
+        3 + away[:, 0].max() * np.append(0, away[:, 0] / away[:, 0].max()),
+    )
     with pytest.warns(RuntimeWarning, match=r"`span` leaves out \d+ of \d+ rows") as told:
         x, y = span([good, bad], margin=0.1)
     assert len(told) == 1 and told[0].filename == __file__

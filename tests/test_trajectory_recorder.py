@@ -61,8 +61,11 @@ def test_history_and_weights_are_bit_identical_with_and_without():
         model = rosette_model(keras.optimizers.Adam(0.03))
         history = fit(model, *callbacks, validation_split=0.2)
         runs.append((history.history, weights_of(model).tobytes()))
-    assert all({k: list(map(float, v)) for k, v in run[0].items()} ==
-               {k: list(map(float, v)) for k, v in runs[0][0].items()} for run in runs)  # fmt: skip
+    assert all(
+        {k: list(map(float, v)) for k, v in run[0].items()}
+        == {k: list(map(float, v)) for k, v in runs[0][0].items()}
+        for run in runs
+    )
     assert len({run[1] for run in runs}) == 1
 
 

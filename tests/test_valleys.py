@@ -177,9 +177,11 @@ def test_himmelblau():
     step = max(X[1] - X[0], Y[1] - Y[0])
     minima = [(3.0, 2.0), (3.584428, -1.848127), (-2.805118, 3.131313), (-3.779310, -3.283186)]
     saddles = {
-        (0, 1): (3.385154, 0.073852), (0, 2): (0.086678, 2.884255),
-        (2, 3): (-3.073026, -0.081353), (1, 3): (-0.127961, -1.953715),
-    }  # fmt: skip
+        (0, 1): (3.385154, 0.073852),
+        (0, 2): (0.086678, 2.884255),
+        (2, 3): (-3.073026, -0.081353),
+        (1, 3): (-0.127961, -1.953715),
+    }
     number = {  # all four floors are 0
         k: int(np.argmin([np.hypot(*np.subtract(v.position, m)) for v in valleys]))
         for k, m in enumerate(minima)
@@ -257,8 +259,12 @@ def test_a_plateau_across_the_seam_of_an_uneven_ring():
     surface = curve([0, 0, 5, 6, 0, 0], np.array([0.0, 100, 101, 102, 103, 104]))
     (valley,) = find_valleys(surface, periodic=True)
     assert valley.position == (49.5,)  # between 103 - 104 and 100
-    wide = Surface(np.outer([0, 0, 5, 6, 0, 0], [1.0, 1]), [surface.coordinates[0], [0, 1]],
-                   np.eye(2), np.zeros(2))  # fmt: skip
+    wide = Surface(
+        np.outer([0, 0, 5, 6, 0, 0], [1.0, 1]),
+        [surface.coordinates[0], [0, 1]],
+        np.eye(2),
+        np.zeros(2),
+    )
     (valley,) = find_valleys(wide, periodic=(True, None))
     assert valley.position == (49.5, 0.5)
 
@@ -287,8 +293,9 @@ def test_a_period_beside_the_extent():
     valleys = find_valleys(curve(np.cos(2 * phi), phi), periodic=np.pi)
     assert len(valleys) == 2
     assert valleys.at([1.5, 1.3, 1.3 + 2 * np.pi, -1.3 - np.pi]).tolist() == [
-        -1, *valleys.at([1.3, 1.3, -1.3])
-    ]  # fmt: skip
+        -1,
+        *valleys.at([1.3, 1.3, -1.3]),
+    ]
     phi = np.linspace(-np.pi, np.pi, 721)  # a whole turn of a line is it twice
     valleys = find_valleys(curve(np.cos(4 * phi), phi), periodic=np.pi)
     assert len(valleys) == 2 and valleys.labels.shape == (721,)
@@ -364,13 +371,16 @@ def test_valleys_cannot_be_changed_but_sent():
 
 def test_derailments_say_the_rise():
     path = kv.trajectories.Trajectory(
-        [0, 2, 3, 5, 8, 9], [[1.0], [1.2], [3.1], [99.0], [5.0], [1.0]],
+        [0, 2, 3, 5, 8, 9],
+        [[1.0], [1.2], [3.1], [99.0], [5.0], [1.0]],
         [1.0, 1.5, 4.0, 7.0, 3.0, np.nan],
-    )  # fmt: skip
+    )
     found = derailments(path, curve([5, 1, 4, 0, 3, 2, 6]))
     assert [(d.step, d.before.position, d.after.position) for d in found] == [
-        (2, (1,), (3,)), (3, (3,), (5,)), (8, (5,), (1,)),
-    ]  # fmt: skip
+        (2, (1,), (3,)),
+        (3, (3,), (5,)),
+        (8, (5,), (1,)),
+    ]
     assert [d.rise for d in found] == pytest.approx([2.5, -1.0, np.nan], nan_ok=True)
 
 
