@@ -1,32 +1,68 @@
-"""Maps of basins, which are tested and drawn."""
+"""What is told before the tests, and the maps of basins, which are tested and drawn.
+
+Keras is imported in the fixtures only: pytest's header is to be there at once.
+"""
+
+import json
+import os
+import pathlib
 
 import pytest
-from keras import optimizers
 
-from helpers import basin_maps
-from keras_valleys.descents import basin_map
+from helpers import browser
 
-STARTS, RATES = basin_maps.STARTS, basin_maps.RATES
+MINUTES = 12  # of all tests with two workers on two cores
+
+
+def pytest_report_header(config):
+    workers = len(config.getoption("tx", None) or []) or 1
+    return [
+        f"keras_valleys: {_backend()} backend, workers: {workers}. "
+        f"All tests take about {MINUTES} minutes on two cores; -n 0 runs them one by one.",
+        f"browser tests: {_browser()}",
+    ]
+
+
+def _browser():
+    reason = browser.lacking()
+    if reason is None:
+        return "run"
+    return f"{'fail' if browser.is_required() else 'skipped'}, {reason}"
+
+
+def _backend():
+    """As Keras chooses it, which takes seconds to import."""
+    home = pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras"))
+    try:
+        settings = json.loads((home / "keras.json").read_text())
+    except (OSError, ValueError):
+        settings = {}
+    return os.environ.get("KERAS_BACKEND") or settings.get("backend", "tensorflow")
 
 
 @pytest.fixture(scope="session")
 def rosette():
+    from helpers import basin_maps
+
     return basin_maps.rosette()
 
 
 @pytest.fixture(scope="session")
 def waves():
+    from helpers import basin_maps
+
     return basin_maps.waves()
 
 
 @pytest.fixture(scope="session")
 def by_start(rosette):
-    objective, valleys = rosette
-    makes = {"plain": optimizers.SGD(0.02), "adam": "adam", "plain again": optimizers.SGD(0.02)}
-    return basin_map(objective, makes, STARTS, 25, valleys)
+    from helpers import basin_maps
+
+    return basin_maps.by_start(*rosette)
 
 
 @pytest.fixture(scope="session")
 def by_rate(rosette):
-    objective, valleys = rosette
-    return basin_map(objective, optimizers.SGD(0.7), STARTS, 25, valleys, learning_rates=RATES)
+    from helpers import basin_maps
+
+    return basin_maps.by_rate(*rosette)

@@ -2,9 +2,10 @@
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, optimizers
 
 import keras_valleys as kv
+from keras_valleys.descents import basin_map
 
 STARTS = np.radians(np.linspace(-84, 79, 14))
 RATES = [0.002, 0.02]
@@ -30,3 +31,12 @@ def waves():
     axes = [np.linspace(-3.1, 3.4, 41), np.linspace(-3.6, 4.1, 37)]
     surface = kv.surfaces.evaluate(objective, coordinates=axes)
     return objective, kv.valleys.find_valleys(surface, persistence=0.01)
+
+
+def by_start(objective, valleys):
+    makes = {"plain": optimizers.SGD(0.02), "adam": "adam", "plain again": optimizers.SGD(0.02)}
+    return basin_map(objective, makes, STARTS, 25, valleys)
+
+
+def by_rate(objective, valleys):
+    return basin_map(objective, optimizers.SGD(0.7), STARTS, 25, valleys, learning_rates=RATES)

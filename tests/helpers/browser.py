@@ -7,6 +7,7 @@ it, keeps a screenshot of each, and wants no error in the browser's console.
 
 import contextlib
 import dataclasses
+import importlib.util
 import io
 import os
 import pathlib
@@ -169,35 +170,42 @@ def _address(server, log):
     return found and found[1]
 
 
+def lacking():
+    """What a browser test needs and is not there, with the remedy, or nothing."""
+    if importlib.util.find_spec("selenium") is None:
+        return "needs selenium: pip install '.[test]'"
+    if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
+        return "needs chromium and chromedriver: apt-get install chromium chromium-driver"
+    return None
+
+
+def is_required():
+    return os.environ.get("KERAS_VALLEYS_REQUIRE_BROWSER") == "1"
+
+
 @contextlib.contextmanager
 def chromium(*flags):
     """A new headless Chromium, or a skipped test; a failed one if a browser is required."""
-    try:
-        from selenium import webdriver
-    except ImportError:
-        _skip("needs selenium: pip install selenium")
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        _skip("needs chromium and chromedriver on the PATH")
+    reason = lacking()
+    if reason and is_required():
+        pytest.fail(f"KERAS_VALLEYS_REQUIRE_BROWSER=1 {reason}")
+    if reason:
+        pytest.skip(reason)
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
-    options.binary_location = binary
+    options.binary_location = shutil.which("chromium")
     options.page_load_strategy = "eager"  # the tests wait for what they want to see, not for fonts
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for flag in (*FLAGS, *flags):
             options.add_argument(flag)
         options.add_argument(f"--user-data-dir={profile}")
-        browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+        browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
         try:
             yield browser
         finally:
             browser.quit()
-
-
-def _skip(reason):
-    if os.environ.get("KERAS_VALLEYS_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"KERAS_VALLEYS_REQUIRE_BROWSER=1 {reason}")
-    pytest.skip(reason)
 
 
 def check_tabs(browser, url, tabs, artifacts):
