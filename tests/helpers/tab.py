@@ -1,0 +1,62 @@
+"""The tab "Valleys" of a log directory, asked by WSGI as the browser does."""
+
+import contextlib
+import json
+
+import numpy as np
+from tensorboard.backend import application
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.core import core_plugin
+from werkzeug.test import Client
+
+from helpers.readers import open_reader
+from tensorboard_plugin_valleys.plugin import ValleysPlugin
+
+PREFIX = "/data/plugin/keras_valleys"
+
+
+def decode(packed):
+    """What path.js makes of the bytes: the header, and a dictionary of columns."""
+    length = int.from_bytes(packed[:4], "little")
+    header = json.loads(packed[4 : 4 + length])
+    start, size = 4 + length, header["num_rows"]
+    assert start % 8 == 0
+    columns = {"step": np.frombuffer(packed, "<f8", size, start)}
+    names = ["loss", "distance", "valley", *header["coordinates"]]
+    for k, name in enumerate(names):
+        columns[name] = np.frombuffer(packed, "<f4", size, start + 8 * size + 4 * size * k)
+    assert len(packed) == start + 8 * size + 4 * size * len(names)
+    return header, columns
+
+
+class Tab:
+    """The plugin of a log directory, asked as the browser does."""
+
+    def __init__(self, provider, path_prefix=""):
+        context = base_plugin.TBContext(data_provider=provider)
+        plugins = [ValleysPlugin(context), core_plugin.CorePlugin(context)]
+        app = application.TensorBoardWSGI(plugins, path_prefix, provider)
+        self.client, self.prefix = Client(app), path_prefix
+
+    def get(self, route, status=200):
+        answer = self.client.get(self.prefix + PREFIX + route)
+        assert answer.status_code == status, answer.text
+        return answer
+
+    def runs(self):
+        return {run["name"]: run for run in self.get("/runs").get_json()["runs"]}
+
+    def surface(self, run):
+        return self.get(f"/surface?run={run}").get_json()
+
+    def path(self, run):
+        return decode(self.get(f"/path?run={run}").data)
+
+    def listing(self):
+        return self.client.get("/data/plugins_listing").get_json()["keras_valleys"]
+
+
+@contextlib.contextmanager
+def open_tab(kind, log_dir, **options):
+    with open_reader(kind, log_dir) as reader:
+        yield Tab(reader.provider, **options)

@@ -1,0 +1,48 @@
+"""What `tensorboard` finds of the plugin, and when."""
+
+import importlib.metadata
+
+import pytest
+from tensorboard import program
+from tensorboard.plugins.core import core_plugin
+
+from helpers.processes import run_python
+from tensorboard_plugin_valleys import assets
+from tensorboard_plugin_valleys.loader import ValleysLoader
+
+
+def test_the_entry_point_is_the_loader():
+    found = importlib.metadata.entry_points(group="tensorboard_plugins")
+    assert [point.load() for point in found if point.name == "keras_valleys"] == [ValleysLoader]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"), [([], 1), (["--reload_interval=30"], 30), (["--reload_interval=0"], 0)]
+)
+def test_new_data_are_looked_for_each_second_unless_asked_otherwise(options, seconds, tmp_path):
+    board = program.TensorBoard([core_plugin.CorePluginLoader(), ValleysLoader()])
+    board.configure(["tensorboard", f"--logdir={tmp_path}", *options])
+    assert board.flags.reload_interval == seconds
+
+
+def test_tensorboard_loads_nothing_for_the_plugin():
+    code = (
+        "import sys, tensorboard.default, tensorboard.program; before = set(sys.modules);"
+        "import tensorboard_plugin_valleys.loader, tensorboard_plugin_valleys.plugin;"
+        "print(sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    done = run_python(code)
+    assert done.stdout.strip() == "['tensorboard_plugin_valleys']", done.stderr
+
+
+def test_one_script_is_all_modules_without_imports():
+    script = assets.one_script("page.js")
+    names = {path.name for path in assets.STATIC.glob("*.js")}
+    assert names == {*assets.MODULES, "page.js", "index.js"}
+    assert "\nimport " not in script and "\nexport " not in script and "</script" not in script
+    defined = [
+        line.split("(")[0].split("=")[0].strip().split()[-1]
+        for line in script.splitlines()
+        if line.startswith(("const ", "let ", "function ", "async function ")) and line[6] != "{"
+    ]
+    assert len(set(defined)) == len(defined)  # in one script no two may have one name
