@@ -17,6 +17,7 @@ class Batches:
     Attributes:
         num_rows: Number of rows in all batches.
         num_batches: Number of batches.
+        most_rows: Number of rows in the largest batch.
         fingerprint: Digest of all the data.
         kept: The batches, or `None` where they are read from the data set at each pass.
         arrays: The arrays that the batches were cut from, or `None`.
@@ -77,13 +78,16 @@ class Batches:
         starts = range(0, self.num_rows, int(batch_size))
         self.kept = [self._weigh(_cut(self.arrays, s, s + int(batch_size))) for s in starts]
         self.num_batches = len(self.kept)
+        self.most_rows = min(int(batch_size), self.num_rows)
         self._digests = [_digest(batch) for batch in self.kept]
 
     def _read_dataset(self):
-        self._digests, kept, size, self.num_rows = [], [], 0, 0
+        self._digests, kept, size = [], [], 0
+        self.num_rows = self.most_rows = 0
         for batch in self._pass():
             self._digests.append(_digest(batch))
-            self.num_rows += rows_of(batch)
+            rows = rows_of(batch)
+            self.num_rows, self.most_rows = self.num_rows + rows, max(self.most_rows, rows)
             size += sum(a.nbytes for a in keras.tree.flatten(batch) if a is not None)
             kept = [*kept, batch] if kept is not None and size <= KEPT_BYTES else None
         self.num_batches = len(self._digests)

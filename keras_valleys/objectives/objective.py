@@ -177,6 +177,16 @@ class Objective:
         """One name for each of the Q statistics, such as "batch_normalization/moving_mean[2]"."""
         return self._statistics.names
 
+    @property
+    def statistics_sentence(self):
+        """What the mode means for this model and these data, in words; "" without such layers."""
+        return self._statistics.in_words(self._batches.most_rows, self.num_rows)
+
+    @property
+    def is_partial(self):
+        """Whether trainable weights of the model are held, and not varied."""
+        return len(self.variables) < len(self._trainable)
+
     def present_statistics(self):
         """The statistics that the model has now.
 

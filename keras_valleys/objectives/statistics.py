@@ -77,6 +77,18 @@ class Statistics:
             for variable, part in zip(self.variables, self._parts, strict=True)
         ]
 
+    def in_words(self, batch_size, num_rows):
+        """What the mode does here; "" where no layer moves statistics."""
+        if not self.layers:
+            return ""
+        if self.mode == "held":
+            return "statistics held at the model's present ones"
+        if self.mode == "batch":
+            return f"statistics of batches of {batch_size} rows"
+        others = len(self.layers) - len(self._normalizing)
+        rest = f", those of {others} other layers held" if others else ""
+        return f"statistics of all {num_rows} rows at each point{rest}"
+
     @property
     def num_layers(self):
         """Number of layers whose statistics are found anew."""

@@ -1,0 +1,85 @@
+"""The true loss along a path."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_valleys.trajectories.projection import blocks
+from keras_valleys.trajectories.trajectory import Trajectory
+
+
+def measured(trajectory: Trajectory, objective) -> Trajectory:
+    """The same path with the true loss at each row: of all rows of data, in evaluation mode.
+
+    What a fit records is the loss of the step's batch in training mode, with Dropout on and with
+    the batch's statistics. Of an ordinary network it may be far from what `model.evaluate` gives
+    for the same weights. This is what `model.evaluate` would have given at each row: with the
+    statistics that the row had, such as BatchNormalization's means, where the path has them.
+
+    Args:
+        trajectory: A `Trajectory` over P weights.
+        objective: A `keras_valleys.objectives.Objective` over the same weights. With
+            `statistics="batch"` or "reestimated" the statistics are those of its data.
+
+    Returns:
+        A `Trajectory` whose `loss_kind` is "true", and whose `loss_source` says of which rows and
+        with which statistics. Rows whose weights are not finite have NaN.
+
+    Raises:
+        ValueError: Another number of weights, or statistics of another model.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
+    >>> model.compile(loss="mean_squared_error")
+    >>> objective = keras_valleys.objectives.Objective(model, np.ones((3, 1)), np.ones((3, 1)))
+    >>> path = keras_valleys.trajectories.Trajectory([0, 1], [[0.0], [np.pi / 4]], [0.9, np.nan])
+    >>> keras_valleys.trajectories.measured(path, objective).losses.tolist()
+    [1.0, 0.0]
+    """
+    if trajectory.weights.shape[1] != objective.size:
+        raise ValueError(
+            f"`measured` expects a trajectory over the objective's {objective.size} weights. "
+            f"Received: one over {trajectory.weights.shape[1]}. Record all trainable weights, or "
+            "make the Objective with `variables=` as they were recorded."
+        )
+    columns = _columns(trajectory, objective)
+    losses = np.full(len(trajectory), np.nan)
+    for rows, block in blocks(trajectory.weights):
+        statistics = None
+        if columns is not None:
+            statistics = np.tile(objective.present_statistics(), (len(rows), 1))
+            statistics[:, columns] = trajectory.statistics[rows]
+        losses[rows] = objective(block, statistics)
+    source = f"all {objective.num_rows} rows, evaluation mode{_conditions(objective, columns)}"
+    return dataclasses.replace(trajectory, losses=losses, loss_kind="true", loss_source=source)
+
+
+def _columns(trajectory, objective):
+    """Where the path's statistics are among the objective's, or `None` where it needs none."""
+    names, known = trajectory.statistics_names, objective.statistics_names
+    if objective.statistics != "held" or not names:
+        return None
+    place = {name: k for k, name in enumerate(known)}
+    if names == known:
+        return np.arange(len(known))
+    if len(place) < len(known) or len(set(names)) < len(names) or set(names) - set(known):
+        unknown = sorted(set(names) - set(known)) or names
+        raise ValueError(
+            "`measured` expects an objective of the model that was recorded. Received: a path with "
+            f"the statistics {unknown[0]!r} ..., which the objective's model has not, or not once. "
+            "Build the model as it was, with layers named as they were."
+        )
+    return np.array([place[name] for name in names])
+
+
+def _conditions(objective, columns):
+    """What else the losses depend on, in words."""
+    found = []
+    if columns is not None:
+        found.append("statistics of each step")
+    elif objective.statistics_sentence:
+        found.append(objective.statistics_sentence)
+    if objective.is_partial:
+        found.append("the other weights held at the model's present ones")
+    return "".join(f", {each}" for each in found)
