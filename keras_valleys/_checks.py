@@ -2,6 +2,7 @@
 
 import json
 import math
+import reprlib
 
 import numpy as np
 
@@ -40,4 +41,18 @@ def as_plain(owner, **argument):
         raise ValueError(
             f"`{owner}` expects `{name}` to be what JSON can write. Received: {name}={value!r} "
             f"({error}). Use plain numbers, texts and lists."
+        ) from error
+
+
+def as_plain_dict(owner, **argument):
+    """A dictionary as JSON gives it back, with NumPy's numbers as plain ones, or an error."""
+    ((name, value),) = argument.items()
+    try:
+        if not isinstance(value, dict):
+            raise TypeError("not a dictionary")
+        return json.loads(json.dumps(value, default=lambda part: part.tolist()))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"`{owner}` expects `{name}` to be a dictionary of what JSON can hold. "
+            f"Received: {name}={reprlib.repr(value)}. Convert it to numbers and text."
         ) from error

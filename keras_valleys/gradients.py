@@ -9,6 +9,7 @@ import numpy as np
 from keras_valleys import _backend
 from keras_valleys._checks import check_whole
 from keras_valleys._linalg import leading
+from keras_valleys._results import Result, counted, frozen
 from keras_valleys.objectives import CALL_BYTES
 
 __all__ = ["Sharpness", "gradient", "hessian_vector_product", "sharpness"]
@@ -18,8 +19,8 @@ def __dir__():
     return __all__
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Sharpness:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Sharpness(Result):
     """How the loss curves at a point.
 
     Attributes:
@@ -46,9 +47,15 @@ class Sharpness:
 
     def __post_init__(self):
         for name in ("eigenvalues", "eigenvectors", "residuals"):
-            value = np.array(getattr(self, name), "float64")
-            value.setflags(write=False)
-            object.__setattr__(self, name, value)
+            self._set(**{name: frozen(getattr(self, name), "float64")})
+
+    def _in_short(self):
+        values = ", ".join(f"{value:.4g}" for value in self.eigenvalues[:3])
+        more = ", ..." if len(self.eigenvalues) > 3 else ""
+        size = counted(self.eigenvectors.shape[1], "weight")
+        doubt = "" if self.converged else ", not converged"
+        trace = "" if np.isnan(self.trace) else f", trace {self.trace:.4g}"
+        return f"eigenvalues {values}{more} over {size}{trace}{doubt}"
 
 
 def gradient(objective, points=None):

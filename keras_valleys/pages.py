@@ -113,7 +113,7 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
         plotly=plotly.read_text("utf-8").replace("</script", "<\\/script"),
         script=assets.one_script("page.js"),
     )
-    write_whole(path, lambda file: file.write(page.encode()))
+    write_whole(path, page)
 
 
 def _checked(surface, trajectories):

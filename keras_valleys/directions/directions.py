@@ -9,11 +9,12 @@ import numpy as np
 
 from keras_valleys._checks import as_plain, check_vector, check_whole
 from keras_valleys._linalg import orthonormal_through
+from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.gradients import sharpness
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Directions:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Directions(Result):
     """K directions over P weights, usable as the array `vectors` of shape `(K, P)`.
 
     Args:
@@ -36,7 +37,7 @@ class Directions:
     details: dict = dataclasses.field(default_factory=lambda: {"kind": "given"})
 
     def __post_init__(self):
-        vectors = np.array(self.vectors, "float64")
+        vectors = frozen(self.vectors, "float64")
         labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
         if vectors.ndim != 2 or not vectors.size or len(labels) != len(vectors):
             raise ValueError(
@@ -49,9 +50,7 @@ class Directions:
                 "infinite. Check the run that they come from."
             )
         details = as_plain("Directions", details=self.details)
-        vectors.setflags(write=False)
-        for name, value in (("vectors", vectors), ("labels", labels), ("details", details)):
-            object.__setattr__(self, name, value)
+        self._set(vectors=vectors, labels=labels, details=details)
 
     @property
     def shape(self):
@@ -66,6 +65,11 @@ class Directions:
 
     def __getitem__(self, index):
         return self.vectors[index]
+
+    def _in_short(self):
+        count, size = self.vectors.shape
+        names = ", ".join(map(cut, self.labels))
+        return f"{counted(count, 'direction')} over {counted(size, 'weight')}: {names}"
 
 
 def coordinate(objective, names):

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.trajectories.trajectory import Trajectory
 
 BLOCK = 2**20  # numbers of a path that are held as float64 at once
@@ -190,8 +191,8 @@ def _check_numbers(num_axes, num_points, margin, reach):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Projection:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Projection(Result):
     """A trajectory beside a line or a plane, and how true the picture of it there is.
 
     Attributes:
@@ -219,6 +220,20 @@ class Projection:
     num_diverged: int
     num_weights: int
     label: str = ""
+
+    def __post_init__(self):
+        for name in ("steps", "coordinates", "distances", "travelled", "losses", "plane_losses"):
+            self._set(**{name: frozen(getattr(self, name))})
+
+    def _in_short(self):
+        rows, axes = self.coordinates.shape
+        where = "a plane" if axes == 2 else "a line"
+        facts = [f"{counted(rows, 'row')} of {counted(self.num_weights, 'weight')} on {where}"]
+        if not np.isnan(self.explained_variance):
+            facts.append(f"{100 * self.explained_variance:.3g} % of the variance in it")
+        if self.label:
+            facts.append(f"label={cut(self.label)!r}")
+        return ", ".join(facts)
 
 
 def on_surface(trajectory, surface, objective=None):
