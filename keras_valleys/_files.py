@@ -7,14 +7,18 @@ import zlib
 
 import numpy as np
 
+from keras_valleys._checks import refusal
+
 
 def write_archive(path, kind, **fields):
     """Write `fields` (arrays, strings, tuples of strings) to `path`, or leave `path` as it was."""
     objects = [name for name, value in fields.items() if np.asarray(value).dtype.hasobject]
     if objects:
-        raise ValueError(
-            f"`{_class_of(kind)}.save` expects numbers and text. "
-            f"Received: other objects in {objects}. Convert them, or use an empty text for None."
+        raise refusal(
+            f"{_class_of(kind)}.save",
+            "numbers and text",
+            f"other objects in {objects}",
+            "Convert them, or use an empty text for None.",
         )
     fields["kind"] = np.array(f"keras_valleys.{kind}.1")
     write_whole(path, lambda file: np.savez_compressed(file, **fields))
@@ -76,8 +80,9 @@ def _class_of(kind):
 
 def damaged(path, kind, error):
     """The one error for a file that is not as `write_archive` left it."""
-    return ValueError(
-        f"`{_class_of(kind)}.load` expects a file written by `{_class_of(kind)}.save`. "
-        f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({error}). "
-        "Save it again, or check the path."
+    return refusal(
+        f"{_class_of(kind)}.load",
+        f"a file written by `{_class_of(kind)}.save`",
+        f"{os.fspath(path)!r}, which is damaged or of another kind ({error})",
+        "Save it again, or check the path.",
     )
