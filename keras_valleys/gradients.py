@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_valleys import _backend
-from keras_valleys._checks import check_whole
+from keras_valleys._checks import check_whole, refusal
 from keras_valleys._linalg import leading
 from keras_valleys._results import Result, counted, frozen
 from keras_valleys.objectives import CALL_BYTES
@@ -247,10 +247,11 @@ def _as_points(points, objective, who):
     points = np.asarray(points, objective.dtype)
     wanted = points.shape[-1:] == (objective.size,) and (shape != "(P,)" or points.ndim == 1)
     if not wanted:
-        raise ValueError(
-            f"`{owner}` expects `{argument}` of shape {shape} with P = {objective.size}, one "
-            f"number per weight. Received: shape {points.shape}. "
-            "`objective.point()` is such a weight vector."
+        raise refusal(
+            owner,
+            f"`{argument}` of shape {shape} with P = {objective.size}, one number per weight",
+            f"shape {points.shape}",
+            "`objective.point()` is such a weight vector.",
         )
     return points
 
@@ -261,4 +262,9 @@ def _as_point(point, objective, owner):
 
 
 def _refused(expected, received, remedy):
-    return ValueError(f"`sharpness` expects {expected}. Received: {received}. {remedy}.")
+    return refusal(
+        "sharpness",
+        expected,
+        received,
+        f"{remedy}.",
+    )
