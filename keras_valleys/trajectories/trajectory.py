@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_valleys._checks import refusal
 from keras_valleys._results import Result, Saved, counted, cut, frozen
 
 
@@ -45,21 +46,26 @@ class Trajectory(Result, Saved, kind="trajectory"):
         if steps.dtype.kind not in "iu" or any(
             a.dtype.kind not in "iuf" for a in (weights, losses)
         ):
-            raise ValueError(
-                "`Trajectory` expects `steps` to be integers, `weights` and `losses` real numbers. "
-                f"Received: dtypes {steps.dtype}, {weights.dtype}, {losses.dtype}. Convert them."
+            raise refusal(
+                "Trajectory",
+                "`steps` to be integers, `weights` and `losses` real numbers",
+                f"dtypes {steps.dtype}, {weights.dtype}, {losses.dtype}",
+                "Convert them.",
             )
         steps = frozen(steps, "int64")
         if weights.ndim != 2 or steps.shape != weights.shape[:1] or losses.shape != steps.shape:
-            raise ValueError(
-                "`Trajectory` expects `steps` (T+1,), `weights` (T+1, P) and `losses` (T+1,). "
-                f"Received: steps {steps.shape}, weights {weights.shape}, losses {losses.shape}. "
-                "Give each row one step, one weight vector and one loss (NaN where unknown)."
+            raise refusal(
+                "Trajectory",
+                "`steps` (T+1,), `weights` (T+1, P) and `losses` (T+1,)",
+                f"steps {steps.shape}, weights {weights.shape}, losses {losses.shape}",
+                "Give each row one step, one weight vector and one loss (NaN where unknown).",
             )
         if np.any(np.diff(steps) <= 0):
-            raise ValueError(
-                "`Trajectory` expects `steps` to rise. "
-                f"Received: steps={steps}. Sort the rows by step, one row per step."
+            raise refusal(
+                "Trajectory",
+                "`steps` to rise",
+                {"steps": steps},
+                "Sort the rows by step, one row per step.",
             )
         self._set(steps=steps, weights=weights, losses=losses)
 
