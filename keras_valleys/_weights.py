@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_valleys._backend import reader
+from keras_valleys._checks import refusal, shortened
 
 
 def to_numpy(tensor):
@@ -71,10 +72,11 @@ def select(variables, wanted, who):
     missing = [one for one, found in zip(asked, chosen, strict=True) if not any(found)]
     if missing or not asked:
         owner, argument = who
-        raise ValueError(
-            f"`{owner}` expects `{argument}` to name trainable variables of the model. "
-            f"Received: {argument}={wanted!r}, of which {missing!r} select none. "
-            f"Choose from {[v.path for v in variables]}."
+        raise refusal(
+            owner,
+            f"`{argument}` to name trainable variables of the model",
+            f"{argument}={shortened(wanted)}, of which {shortened(missing)} select none",
+            f"Choose from {[v.path for v in variables]}.",
         )
     return [v for v, *found in zip(variables, *chosen, strict=True) if any(found)]
 

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from keras_valleys import _backend
-from keras_valleys._checks import check_whole
+from keras_valleys._checks import check_whole, refusal
 from keras_valleys._linalg import leading
+from keras_valleys._results import Result, counted, frozen
 from keras_valleys.objectives import CALL_BYTES
 
 __all__ = ["Sharpness", "gradient", "hessian_vector_product", "sharpness"]
@@ -18,8 +19,8 @@ def __dir__():
     return __all__
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Sharpness:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Sharpness(Result):
     """How the loss curves at a point.
 
     Attributes:
@@ -46,9 +47,15 @@ class Sharpness:
 
     def __post_init__(self):
         for name in ("eigenvalues", "eigenvectors", "residuals"):
-            value = np.array(getattr(self, name), "float64")
-            value.setflags(write=False)
-            object.__setattr__(self, name, value)
+            self._set(**{name: frozen(getattr(self, name), "float64")})
+
+    def _in_short(self):
+        values = ", ".join(f"{value:.4g}" for value in self.eigenvalues[:3])
+        more = ", ..." if len(self.eigenvalues) > 3 else ""
+        size = counted(self.eigenvectors.shape[1], "weight")
+        doubt = "" if self.converged else ", not converged"
+        trace = "" if np.isnan(self.trace) else f", trace {self.trace:.4g}"
+        return f"eigenvalues {values}{more} over {size}{trace}{doubt}"
 
 
 def gradient(objective, points=None):
@@ -240,10 +247,11 @@ def _as_points(points, objective, who):
     points = np.asarray(points, objective.dtype)
     wanted = points.shape[-1:] == (objective.size,) and (shape != "(P,)" or points.ndim == 1)
     if not wanted:
-        raise ValueError(
-            f"`{owner}` expects `{argument}` of shape {shape} with P = {objective.size}, one "
-            f"number per weight. Received: shape {points.shape}. "
-            "`objective.point()` is such a weight vector."
+        raise refusal(
+            owner,
+            f"`{argument}` of shape {shape} with P = {objective.size}, one number per weight",
+            f"shape {points.shape}",
+            "`objective.point()` is such a weight vector.",
         )
     return points
 
@@ -254,4 +262,9 @@ def _as_point(point, objective, owner):
 
 
 def _refused(expected, received, remedy):
-    return ValueError(f"`sharpness` expects {expected}. Received: {received}. {remedy}.")
+    return refusal(
+        "sharpness",
+        expected,
+        received,
+        f"{remedy}.",
+    )

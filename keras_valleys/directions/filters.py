@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_valleys._checks import check_vector, check_whole
+from keras_valleys._checks import check_vector, check_whole, refusal
 from keras_valleys._linalg import orthonormal
 from keras_valleys.directions.directions import Directions, _numbered
 
@@ -90,9 +90,11 @@ def scale_to(weights, directions, objective, normalization):
         normalization: "filter"; with "layer" each variable is one filter.
     """
     if not np.any(weights):
-        raise ValueError(
-            "`random` expects weights to scale to. Received: an origin of zeros. "
-            "Give another origin, or use normalization=None."
+        raise refusal(
+            "random",
+            "weights to scale to",
+            "an origin of zeros",
+            "Give another origin, or use normalization=None.",
         )
     every_axes = filter_axes(objective.model, objective.variables)
     for part, shape, axes in zip(objective.slices, objective.shapes, every_axes, strict=True):
@@ -186,9 +188,11 @@ def random(objective, num_directions=2, *, normalization="filter", origin=None, 
     """
     check_whole("random", 1, objective.size, num_directions=num_directions)
     if normalization not in ("filter", "layer", None):
-        raise ValueError(
-            '`random` expects `normalization` to be "filter", "layer" or None. '
-            f'Received: normalization={normalization!r}. Use "filter".'
+        raise refusal(
+            "random",
+            '`normalization` to be "filter", "layer" or None',
+            {"normalization": normalization},
+            'Use "filter".',
         )
     check_whole("random", seed=seed)
     vectors = np.random.default_rng(seed).standard_normal((num_directions, objective.size))

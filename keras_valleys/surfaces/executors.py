@@ -12,6 +12,8 @@ import warnings
 import keras
 import numpy as np
 
+from keras_valleys._checks import refusal, shortened
+
 MOST = 64  # chunks, where memory allows: each one carries the model and the data
 LOADING = threading.Lock()  # warnings are filtered for all threads; and one of them is enough
 
@@ -19,10 +21,12 @@ LOADING = threading.Lock()  # warnings are filtered for all threads; and one of 
 def check_executor(executor):
     """Refuse what is no executor."""
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise ValueError(
-            "`evaluate` expects `executor` to be a concurrent.futures.Executor or None. "
-            f"Received: executor={executor!r}. Use ProcessPoolExecutor(4, "
-            "multiprocessing.get_context('spawn')), or client.get_executor() for Dask."
+        raise refusal(
+            "evaluate",
+            "`executor` to be a concurrent.futures.Executor or None",
+            {"executor": executor},
+            "Use ProcessPoolExecutor(4, multiprocessing.get_context('spawn')), or "
+            "client.get_executor() for Dask.",
         )
 
 
@@ -31,10 +35,11 @@ def packed(objective, plane):
     try:
         return pickle.dumps((keras.config.backend(), objective, *plane))
     except Exception as error:  # whatever the model and the data are made of
-        raise ValueError(
-            "`evaluate` expects an objective that can be pickled where `executor` is given. "
-            f"Received: one that cannot ({type(error).__name__}: {error}). "
-            "Give its data as arrays, register its classes with Keras, or use executor=None."
+        raise refusal(
+            "evaluate",
+            "an objective that can be pickled where `executor` is given",
+            f"one that cannot ({type(error).__name__}: {error})",
+            "Give its data as arrays, register its classes with Keras, or use executor=None.",
         ) from error
 
 
@@ -116,9 +121,10 @@ def _load(blob):
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
         backend, *parts = pickle.loads(blob)
     if backend != keras.config.backend():
-        raise ValueError(
-            "`evaluate` expects workers of `executor` with the Keras backend of this process. "
-            f"Received: {keras.config.backend()!r} there, {backend!r} here. "
-            f"Start them with KERAS_BACKEND={backend}."
+        raise refusal(
+            "evaluate",
+            "workers of `executor` with the Keras backend of this process",
+            f"{shortened(keras.config.backend())} there, {shortened(backend)} here",
+            f"Start them with KERAS_BACKEND={backend}.",
         )
     return backend, *parts
