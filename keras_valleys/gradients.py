@@ -82,7 +82,7 @@ def gradient(objective, points=None):
     [[3.0, 0.0], [1.0, -2.0]]
     """
     points = objective.point() if points is None else points
-    points = _as_points(points, objective, ("gradient", "points", "(..., P)"))
+    points = _as_points("gradient", objective, points=points)
     return _by_rows(objective, _gradients, points)
 
 
@@ -112,8 +112,8 @@ def hessian_vector_product(objective, vectors, point=None):
     >>> keras_valleys.gradients.hessian_vector_product(objective, [1.0, 0.0]).tolist()
     [9.0, 3.0]
     """
-    vectors = _as_points(vectors, objective, ("hessian_vector_product", "vectors", "(..., P)"))
-    point = _as_point(point, objective, "hessian_vector_product")
+    vectors = _as_points("hessian_vector_product", objective, vectors=vectors)
+    point = _as_point("hessian_vector_product", objective, point)
     return _by_rows(objective, _products, vectors, point)
 
 
@@ -163,7 +163,7 @@ def sharpness(objective, point=None, *, num_eigenvalues=2, num_samples=32, seed=
     check_whole("sharpness", seed=seed)
     if not tolerance > 0:
         raise _refused("`tolerance` > 0", f"tolerance={tolerance}", "Use 1e-4")
-    point = _as_point(point, objective, "sharpness")
+    point = _as_point("sharpness", objective, point)
 
     def multiply(vector):
         # One at a time: one compiled function for all of them, and no more memory.
@@ -242,23 +242,24 @@ def _by_rows(objective, function, rows, *others):
     return np.concatenate(found).reshape(rows.shape) if found else np.empty_like(rows)
 
 
-def _as_points(points, objective, who):
-    owner, argument, shape = who
-    points = np.asarray(points, objective.dtype)
+def _as_points(owner, objective, *, shape="(..., P)", **argument):
+    """An argument as an array of weight vectors in the objective's float type, or an error."""
+    ((name, value),) = argument.items()
+    points = np.asarray(value, objective.dtype)
     wanted = points.shape[-1:] == (objective.size,) and (shape != "(P,)" or points.ndim == 1)
     if not wanted:
         raise refusal(
             owner,
-            f"`{argument}` of shape {shape} with P = {objective.size}, one number per weight",
+            f"`{name}` of shape {shape} with P = {objective.size}, one number per weight",
             f"shape {points.shape}",
             "`objective.point()` is such a weight vector.",
         )
     return points
 
 
-def _as_point(point, objective, owner):
+def _as_point(owner, objective, point):
     point = objective.point() if point is None else point
-    return _as_points(point, objective, (owner, "point", "(P,)"))
+    return _as_points(owner, objective, shape="(P,)", point=point)
 
 
 def _refused(expected, received, remedy):

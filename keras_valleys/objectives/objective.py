@@ -8,7 +8,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_valleys._backend import compiled, map_rows, num_replicas, side_by_side
+from keras_valleys._backend import (
+    compiled,
+    logs_of_test_step,
+    map_rows,
+    num_replicas,
+    side_by_side,
+)
 from keras_valleys._fingerprints import signature
 from keras_valleys._weights import flatten, select, to_numpy, variables_of
 from keras_valleys.objectives.data import Batches, average, count_values, rows_of
@@ -93,7 +99,7 @@ class Objective:
     ):
         check_model(model)
         self.model = model
-        self.variables = select(model.trainable_variables, variables, ("Objective", "variables"))
+        self.variables = select("Objective", model.trainable_variables, variables=variables)
         self._batches = Batches(x, y, sample_weight, class_weight, batch_size)
         x, y, sample_weight = self._batches.arrays or (x, None, None)
         self._given = {
@@ -168,7 +174,7 @@ class Objective:
         rows = points.reshape(-1, self.size)
         at_once = max(CALL_BYTES // (rows.itemsize * self.size), 1)
         parts = [rows[i : i + at_once] for i in range(0, len(rows), at_once)]
-        losses = [self.compute(_at_points, part) for part in parts]
+        losses = [self.compute(self._at_points, part) for part in parts]
         return np.concatenate([np.empty(0, self.dtype), *losses]).reshape(points.shape[:-1])
 
     def along(self, coefficients, directions, origin):
@@ -188,7 +194,8 @@ class Objective:
         rows = coefficients.reshape(-1, coefficients.shape[-1])
         if not len(rows):
             return np.empty(coefficients.shape[:-1], self.dtype)
-        return self.compute(_along, rows, directions, origin).reshape(coefficients.shape[:-1])
+        losses = self.compute(self._along, rows, directions, origin)
+        return losses.reshape(coefficients.shape[:-1])
 
     def compute(self, function, *arrays):
         """The mean over the data of a function of the loss, compiled.
@@ -196,7 +203,8 @@ class Objective:
         Args:
             function: Called as `function(loss, *tensors)` with the backend's tensors of `arrays`;
                 `loss(point)` is the mean loss of a batch as a differentiable function of a flat
-                weight tensor of shape `(P,)`. A function of a module, compiled once per Objective.
+                weight tensor of shape `(P,)`. A function of a module or a method, which is
+                compiled once per Objective; one that is made at each call is compiled each time.
             *arrays: Arrays of numbers.
 
         Returns:
@@ -242,12 +250,20 @@ class Objective:
         indices = [i for i, v in enumerate(self.model.trainable_variables) if id(v) in chosen]
         return _rebuild, (self.model, self._given, indices)
 
+    def _at_points(self, loss, rows):
+        return map_rows(loss, rows, self.group)
+
+    def _along(self, loss, rows, directions, origin):
+        def at(row):
+            return loss(origin + ops.matmul(row, directions))
+
+        return map_rows(at, rows, self.group)
+
     def _over_batch(self, function):
         def call(tensors, held, batch):
             def loss(point):
                 return self._loss_of(point, self._held, held, batch)
 
-            loss.group = self.group
             return function(loss, *tensors)
 
         return call
@@ -265,7 +281,7 @@ class Objective:
 
         def evaluate(rows, group):
             self.group = group
-            return self.compute(_at_points, rows)
+            return self.compute(self._at_points, rows)
 
         rows = np.stack([self.point(), 0.99 * self.point() + 0.01])
         return side_by_side(evaluate, rows, 4 * (self.size + self.num_values))
@@ -281,18 +297,6 @@ class Objective:
                 "was made. Received: a model compiled anew, or frozen in part. "
                 "Make a new Objective."
             )
-
-
-def _at_points(loss, rows):
-    return map_rows(loss, rows)
-
-
-def _along(loss, rows, directions, origin):
-    def at(row):
-        return loss(origin + ops.matmul(row, directions))
-
-    at.group = loss.group
-    return map_rows(at, rows)
 
 
 def _as_tensors(batch):
@@ -356,17 +360,7 @@ def loss_name_of(loss):
 def _logged_loss(model, mapping, batch):
     """What the model's own `test_step` logs, from reset metrics on."""
     data = keras.utils.pack_x_y_sample_weight(*batch)
-    if keras.config.backend() == "jax":
-        values = {id(variable): value for variable, value in mapping}
-        kinds = (model.trainable_variables, model.non_trainable_variables)
-        state = [[values.get(id(v), v.value) for v in variables] for variables in kinds]
-        reset = [ops.zeros_like(v.value) for v in model.metrics_variables]
-        logs, _ = model.test_step((*state, reset), data)
-    else:
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
-            for metric in model.metrics:
-                metric.reset_state()
-            logs = model.test_step(data)
+    logs = logs_of_test_step(model, mapping, data)
     if "loss" not in logs:
         raise ValueError(
             "`Objective` expects `test_step` to return the loss under the key 'loss'. Received: "

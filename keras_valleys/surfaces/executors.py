@@ -45,8 +45,19 @@ def packed(objective, plane):
 
 def num_chunks(executor):
     """Four chunks per worker: a slow worker holds up the others for a fourth of its share."""
-    workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
-    return min(4 * workers, MOST)
+    return min(4 * num_workers(executor), MOST)
+
+
+def num_workers(executor):
+    """The workers of an executor; as many as this machine has processors where it does not say.
+
+    `concurrent.futures` has no public name for it, mpi4py has `num_workers`.
+    """
+    for name in ("num_workers", "_max_workers"):
+        known = getattr(executor, name, None)
+        if isinstance(known, int) and known > 0:
+            return known
+    return os.cpu_count() or 1
 
 
 def compute(blob, rows):
