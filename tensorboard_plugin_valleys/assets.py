@@ -12,11 +12,14 @@ MODULES = (
     "path.js",
     "surface.js",
     "store.js",
+    "words.js",
     "canvas.js",
     "flat.js",
     "charts.js",
+    "solids.js",
     "space.js",
     "controls.js",
+    "player.js",
     "app.js",
 )
 STYLE = "style.css"
