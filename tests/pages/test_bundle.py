@@ -8,8 +8,8 @@ import re
 import threading
 
 import pytest
-from browser import chromium, console_errors, wait
 
+from helpers.browser import chromium, console_errors, wait
 from tensorboard_plugin_valleys import assets, bundle
 
 # Statements in all the forms that people and formatters write, and texts that look like some.
