@@ -32,8 +32,8 @@ def refusal(
 
     Example:
 
-    >>> print(refusal("span", "`reach` to be > 0", {"reach": -1}, "Use reach=10.0."))
-    `span` expects `reach` to be > 0. Received: reach=-1. Use reach=10.0.
+    >>> str(refusal("span", "`reach` to be > 0", {"reach": -1}, "Use reach=10.0."))
+    '`span` expects `reach` to be > 0. Received: reach=-1. Use reach=10.0.'
     """
     if isinstance(received, dict):
         received = ", ".join(f"{name}={shortened(value)}" for name, value in received.items())
