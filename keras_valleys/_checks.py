@@ -1,21 +1,72 @@
-"""Refusing what is out of range, in one form."""
+"""Refusing what is out of range: one template for all errors, and the refusals that recur."""
 
 import json
 import math
+import reprlib
+import typing
 
 import numpy as np
 
+MOST = 600  # characters of what was received
 
-def check_whole(owner, least=0, most=math.inf, **argument):
+
+def refusal(
+    owner: str,
+    expects: str,
+    received: str | dict[str, typing.Any],
+    remedy: str,
+    kind: type[Exception] = ValueError,
+) -> Exception:
+    """The error for what a user gave and cannot be taken, in the one form for all; to be raised.
+
+    Args:
+        owner: Name of the function or class that refuses; or words that begin with "A".
+        expects: What it expects, without a full stop.
+        received: What it got instead: words, without a full stop, or a dictionary of the arguments
+            by name, whose values are shortened.
+        remedy: What to do: a sentence or two.
+        kind: Class of the error.
+
+    Returns:
+        The error.
+
+    Example:
+
+    >>> str(refusal("span", "`reach` to be > 0", {"reach": -1}, "Use reach=10.0."))
+    '`span` expects `reach` to be > 0. Received: reach=-1. Use reach=10.0.'
+    """
+    if isinstance(received, dict):
+        received = ", ".join(f"{name}={shortened(value)}" for name, value in received.items())
+    if len(received) > MOST:
+        received = f"{received[: 3 * MOST // 4]} ... {received[-MOST // 4 :]}"
+    owner = owner if owner.startswith("A ") else f"`{owner}`"
+    return kind(f"{owner} expects {expects}. Received: {received}. {remedy}")
+
+
+class _Shortener(reprlib.Repr):
+    """Values on one line, of long ones the begin and the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 160
+        self.maxlevel = 3
+
+    def repr_instance(self, x, level):
+        value = x.item() if isinstance(x, np.generic) else x
+        return " ".join(super().repr_instance(value, level).split())
+
+
+shortened = _Shortener().repr
+
+
+def check_whole(owner, least=0, most=math.inf, *, remedy=None, **argument):
     """Refuse an argument that is no integer from `least` to `most`, the number of weights."""
     ((name, value),) = argument.items()
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= most:
         limits = f">= {least}" if most == math.inf else f"from {least} to {most}, the weights"
-        raise ValueError(
-            f"`{owner}` expects `{name}` to be an integer {limits}. Received: {name}={value!r}. "
-            f"Use {name}={min(most, max(least, 1))}."
-        )
+        use = remedy or f"Use {name}={min(most, max(least, 1))}."
+        raise refusal(owner, f"`{name}` to be an integer {limits}", {name: value}, use)
 
 
 def check_vector(owner, size, **argument):
@@ -23,10 +74,11 @@ def check_vector(owner, size, **argument):
     ((name, value),) = argument.items()
     vector = np.asarray(value, "float64")
     if vector.shape != (size,) or not np.all(np.isfinite(vector)):
-        raise ValueError(
-            f"`{owner}` expects `{name}` to be a weight vector of {size} finite numbers. Received: "
-            f"shape {vector.shape}, or numbers that are NaN or infinite. "
-            "`objective.point()` is the model's present weights."
+        raise refusal(
+            owner,
+            f"`{name}` to be a weight vector of {size} finite numbers",
+            f"shape {vector.shape}, or numbers that are NaN or infinite",
+            "`objective.point()` is the model's present weights.",
         )
     return vector
 
@@ -37,7 +89,37 @@ def as_plain(owner, **argument):
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`{owner}` expects `{name}` to be what JSON can write. Received: {name}={value!r} "
-            f"({error}). Use plain numbers, texts and lists."
+        raise refusal(
+            owner,
+            f"`{name}` to be what JSON can write",
+            f"{name}={shortened(value)} ({error})",
+            "Use plain numbers, texts and lists.",
         ) from error
+
+
+def as_plain_dict(owner, **argument):
+    """A dictionary as JSON gives it back, with NumPy's numbers as plain ones, or an error."""
+    ((name, value),) = argument.items()
+    try:
+        if not isinstance(value, dict):
+            raise TypeError("not a dictionary")
+        return json.loads(json.dumps(value, default=lambda part: part.tolist()))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise refusal(
+            owner,
+            f"`{name}` to be a dictionary of what JSON can hold",
+            {name: value},
+            "Convert it to numbers and text.",
+        ) from error
+
+
+def as_axes(coordinates):
+    """A list of axes of what may be one axis, given as it is."""
+    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
+    return [axes] if axes and not np.iterable(axes[0]) else axes
+
+
+def is_rising(axis):
+    """Whether an array is an axis: 1-D, not empty, rising, of finite numbers."""
+    rising = axis.ndim == 1 and axis.size > 0 and np.all(np.diff(axis) > 0)
+    return bool(rising and np.all(np.isfinite(axis)))

@@ -8,6 +8,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_valleys._checks import refusal
 from keras_valleys._files import read_archive, write_archive
 
 SECONDS = 2  # between two writes, at least
@@ -33,9 +34,11 @@ class Checkpoint:
 
     def __init__(self, path, digest, who=EVALUATE):
         if path is not None and not isinstance(path, (str, os.PathLike)):
-            raise ValueError(
-                f"`{who[0]}` expects `checkpoint` to be the path of a file or None. "
-                f"Received: checkpoint={path!r}. Use checkpoint='unfinished.npz'."
+            raise refusal(
+                who[0],
+                "`checkpoint` to be the path of a file or None",
+                {"checkpoint": path},
+                "Use checkpoint='unfinished.npz'.",
             )
         self._path, self._digest, self._who = path, digest, who
         self._stages = []  # of losses and of what is finished
@@ -109,10 +112,12 @@ class Checkpoint:
         try:
             self._save()
         except OSError as error:
-            raise OSError(
-                f"`{self._who[0]}` expects `checkpoint` to be a path where a file can be written. "
-                f"Received: checkpoint={os.fspath(self._path)!r} ({error}). "
-                "Make its folder, or give another path."
+            raise refusal(
+                self._who[0],
+                "`checkpoint` to be a path where a file can be written",
+                f"checkpoint={os.fspath(self._path)!r} ({error})",
+                "Make its folder, or give another path.",
+                OSError,
             ) from error
 
 
@@ -125,10 +130,11 @@ def _read(path, digest, who):
     except ValueError as error:
         raise _not_ours(path, str(error.__cause__ or error), who) from error
     if str(fields["digest"]) != digest:
-        raise ValueError(
-            f"`{who[0]}` expects `checkpoint` to be of the same {who[1]}. "
-            f"Received: {os.fspath(path)!r}, which is of others. "
-            "Remove that file, or give another path."
+        raise refusal(
+            who[0],
+            f"`checkpoint` to be of the same {who[1]}",
+            f"{os.fspath(path)!r}, which is of others",
+            "Remove that file, or give another path.",
         )
     ends = np.cumsum(sizes).tolist()
     parts = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
@@ -137,19 +143,22 @@ def _read(path, digest, who):
 
 
 def _not_ours(path, reason, who):
-    return ValueError(
-        f"`{who[0]}` expects `checkpoint` to be a file that it wrote itself. "
-        f"Received: {os.fspath(path)!r}, which is damaged or of another kind ({reason}). "
-        "Remove that file, or give another path."
+    return refusal(
+        who[0],
+        "`checkpoint` to be a file that it wrote itself",
+        f"{os.fspath(path)!r}, which is damaged or of another kind ({reason})",
+        "Remove that file, or give another path.",
     )
 
 
 def check_verbose(verbose, owner="evaluate"):
     """Refuse what Keras' `verbose` does not know."""
     if verbose not in ("auto", 0, 1):
-        raise ValueError(
-            f"`{owner}` expects `verbose` to be 'auto', 0 or 1. "
-            f"Received: verbose={verbose!r}. Use verbose=1 for a progress bar."
+        raise refusal(
+            owner,
+            "`verbose` to be 'auto', 0 or 1",
+            {"verbose": verbose},
+            "Use verbose=1 for a progress bar.",
         )
 
 

@@ -2,26 +2,9 @@
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_valleys._backend import reader
-
-
-def to_numpy(tensor):
-    """The values of a tensor or variable; they may share its memory.
-
-    Keras' own `convert_to_numpy` and `get_weights` warn under NumPy 2 (their `__array__` has no
-    `copy`), and users run with warnings as errors.
-    """
-    tensor = getattr(tensor, "value", tensor)  # of a Keras variable: the backend's own
-    if keras.config.backend() == "torch":
-        tensor = tensor.detach().cpu()
-        if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
-            tensor = ops.cast(tensor, "float32")  # NumPy has no form of it
-        return tensor.numpy()
-    # A TensorFlow variable may live on several devices, and NumPy takes thrice as long to read it.
-    array = np.asarray(tensor.value() if hasattr(tensor, "value") else tensor)
-    return array.astype("float32") if array.dtype.kind == "V" else array  # such as bfloat16
+from keras_valleys._backend import array_reader, to_numpy
+from keras_valleys._checks import refusal, shortened
 
 
 def flatten(variables):
@@ -31,22 +14,10 @@ def flatten(variables):
 
 def flattener(variables):
     """A function that returns what `flatten` does, for many calls."""
-    readers = [_array_reader(variable) for variable in variables]
+    readers = [array_reader(variable) for variable in variables]
     if len(readers) == 1:
         return lambda: readers[0]().flatten()
     return lambda: np.concatenate([read().ravel() for read in readers])
-
-
-def _array_reader(variable):
-    """`to_numpy` of a variable, without the questions whose answers stay the same."""
-    read = reader(variable)
-    plain = keras.config.backend() == "tensorflow" and np.asarray(read()).dtype.kind != "V"
-    return (lambda: np.asarray(read())) if plain else lambda: to_numpy(read())
-
-
-def layers_of(model):
-    """The model and all layers within it, also those within wrappers."""
-    return list(model._flatten_layers())
 
 
 def variables_of(model):
@@ -90,15 +61,41 @@ def _states_of(layer):
     return [state for state in states if isinstance(state, keras.Variable)]
 
 
-def select(variables, wanted, who):
-    """The variables that `wanted` names; `None` takes all.
+def layers_of(model):
+    """A model and all layers within it, each once, also those within wrappers, lists and others."""
+    waiting, seen = [model], set()
+    while waiting:
+        layer = waiting.pop(0)
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            waiting += layers_in(layer)
+            yield layer
+
+
+def layers_in(layer):
+    """The layers that a layer holds itself, as attributes, in lists or in dictionaries."""
+    return list(_layers_among([vars(layer), getattr(layer, "layers", [])], set()))
+
+
+def _layers_among(value, seen):
+    if isinstance(value, keras.layers.Layer):
+        yield value
+    elif isinstance(value, list | tuple | set | frozenset | dict) and id(value) not in seen:
+        seen.add(id(value))
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _layers_among(part, seen)
+
+
+def select(owner, variables, /, **argument):
+    """The variables that an argument names; `None` takes all.
 
     Args:
+        owner: Name of the asking function or class, for the error message.
         variables: The trainable variables of a model.
-        wanted: A variable, a layer, a name such as "dense", "dense/kernel" or "kernel", which is
-            part of a variable's path, or a list of these.
-        who: The name of the asking argument's owner and the argument, for the error message.
+        **argument: The argument by its name: a variable, a layer, a name such as "dense",
+            "dense/kernel" or "kernel", which is part of a variable's path, or a list of these.
     """
+    ((name, wanted),) = argument.items()
     if wanted is None:
         return list(variables)
     single = isinstance(wanted, str | keras.Variable | keras.layers.Layer)
@@ -106,11 +103,11 @@ def select(variables, wanted, who):
     chosen = [[_matches(one, variable) for variable in variables] for one in asked]
     missing = [one for one, found in zip(asked, chosen, strict=True) if not any(found)]
     if missing or not asked:
-        owner, argument = who
-        raise ValueError(
-            f"`{owner}` expects `{argument}` to name trainable variables of the model. "
-            f"Received: {argument}={wanted!r}, of which {missing!r} select none. "
-            f"Choose from {[v.path for v in variables]}."
+        raise refusal(
+            owner,
+            f"`{name}` to name trainable variables of the model",
+            f"{name}={shortened(wanted)}, of which {shortened(missing)} select none",
+            f"Choose from {[v.path for v in variables]}.",
         )
     return [v for v, *found in zip(variables, *chosen, strict=True) if any(found)]
 

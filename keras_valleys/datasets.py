@@ -5,6 +5,8 @@ import numbers
 
 import numpy as np
 
+from keras_valleys._checks import refusal
+
 __all__ = ["repeat", "rosette", "straight_line"]
 
 
@@ -135,10 +137,11 @@ def repeat(x, y, num_steps, batch_size=None, seed=0):
     _check_count("repeat", "num_steps", num_steps)
     _check_count("repeat", "batch_size", batch_size)
     if batch_size > rows or len(y) != rows:
-        raise ValueError(
-            "`repeat` expects `x` and `y` of one length, and a `batch_size` of at most that. "
-            f"Received: {rows} rows of x, {len(y)} of y, batch_size={batch_size}. "
-            f"Use batch_size={rows} for steps over all rows."
+        raise refusal(
+            "repeat",
+            "`x` and `y` of one length, and a `batch_size` of at most that",
+            f"{rows} rows of x, {len(y)} of y, batch_size={batch_size}",
+            f"Use batch_size={rows} for steps over all rows.",
         )
     if batch_size == rows:
         return tuple(np.tile(a, (num_steps, *[1] * (a.ndim - 1))) for a in (x, y))
@@ -154,10 +157,11 @@ def _split(name, x, y, test_fraction, split_seed):
     rows = len(x)
     num_test = math.ceil(test_fraction * rows) if 0 <= test_fraction < 1 else rows
     if num_test >= rows:
-        raise ValueError(
-            f"`{name}` expects `test_fraction` to be in [0, 1) and to leave at least one training "
-            f"row of {rows}. Received: test_fraction={test_fraction}. "
-            "Use test_fraction=0 to keep all rows for training."
+        raise refusal(
+            name,
+            f"`test_fraction` to be in [0, 1) and to leave at least one training row of {rows}",
+            {"test_fraction": test_fraction},
+            "Use test_fraction=0 to keep all rows for training.",
         )
     order = np.random.RandomState(split_seed).permutation(rows)
     columns = np.stack([x, y]).astype("float32")[:, :, None]
@@ -167,15 +171,19 @@ def _split(name, x, y, test_fraction, split_seed):
 
 def _check_count(name, argument, value):
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(
-            f"`{name}` expects `{argument}` to be an integer >= 1. "
-            f"Received: {argument}={value!r}. Use {argument}=1 for the least."
+        raise refusal(
+            name,
+            f"`{argument}` to be an integer >= 1",
+            {argument: value},
+            f"Use {argument}=1 for the least.",
         )
 
 
 def _check_noise(name, noise):
     if not 0 <= noise < math.inf:
-        raise ValueError(
-            f"`{name}` expects `noise` to be a finite standard deviation >= 0. "
-            f"Received: noise={noise!r}. Use noise=0.0 for points exactly on the lines."
+        raise refusal(
+            name,
+            "`noise` to be a finite standard deviation >= 0",
+            {"noise": noise},
+            "Use noise=0.0 for points exactly on the lines.",
         )

@@ -15,6 +15,8 @@ import google_crc32c
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
+from keras_valleys._checks import refusal
+
 __all__ = ["EventWriter", "hparams_value"]
 
 
@@ -305,7 +307,12 @@ def _metadata(plugin_name, data_class, content=b"", **fields):
 
 def unfit(expected, received, remedy):
     """The error that tells what was expected, what came, and what to do."""
-    return ValueError(f"`EventWriter` expects {expected}. Received: {received}. {remedy}")
+    return refusal(
+        "EventWriter",
+        expected,
+        received,
+        remedy,
+    )
 
 
 def check_tag(tag):

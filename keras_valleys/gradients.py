@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from keras_valleys import _backend
-from keras_valleys._checks import check_whole
+from keras_valleys._checks import check_whole, refusal
 from keras_valleys._linalg import leading
+from keras_valleys._results import Result, counted, frozen
 from keras_valleys.objectives import CALL_BYTES
 
 __all__ = ["Sharpness", "gradient", "hessian_vector_product", "sharpness"]
@@ -18,8 +19,8 @@ def __dir__():
     return __all__
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Sharpness:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Sharpness(Result):
     """How the loss curves at a point.
 
     Attributes:
@@ -46,9 +47,15 @@ class Sharpness:
 
     def __post_init__(self):
         for name in ("eigenvalues", "eigenvectors", "residuals"):
-            value = np.array(getattr(self, name), "float64")
-            value.setflags(write=False)
-            object.__setattr__(self, name, value)
+            self._set(**{name: frozen(getattr(self, name), "float64")})
+
+    def _in_short(self):
+        values = ", ".join(f"{value:.4g}" for value in self.eigenvalues[:3])
+        more = ", ..." if len(self.eigenvalues) > 3 else ""
+        size = counted(self.eigenvectors.shape[1], "weight")
+        doubt = "" if self.converged else ", not converged"
+        trace = "" if np.isnan(self.trace) else f", trace {self.trace:.4g}"
+        return f"eigenvalues {values}{more} over {size}{trace}{doubt}"
 
 
 def gradient(objective, points=None):
@@ -75,7 +82,7 @@ def gradient(objective, points=None):
     [[3.0, 0.0], [1.0, -2.0]]
     """
     points = objective.point() if points is None else points
-    points = _as_points(points, objective, ("gradient", "points", "(..., P)"))
+    points = _as_points("gradient", objective, points=points)
     return _by_rows(objective, _gradients, points)
 
 
@@ -105,8 +112,8 @@ def hessian_vector_product(objective, vectors, point=None):
     >>> keras_valleys.gradients.hessian_vector_product(objective, [1.0, 0.0]).tolist()
     [9.0, 3.0]
     """
-    vectors = _as_points(vectors, objective, ("hessian_vector_product", "vectors", "(..., P)"))
-    point = _as_point(point, objective, "hessian_vector_product")
+    vectors = _as_points("hessian_vector_product", objective, vectors=vectors)
+    point = _as_point("hessian_vector_product", objective, point)
     return _by_rows(objective, _products, vectors, point)
 
 
@@ -156,7 +163,7 @@ def sharpness(objective, point=None, *, num_eigenvalues=2, num_samples=32, seed=
     check_whole("sharpness", seed=seed)
     if not tolerance > 0:
         raise _refused("`tolerance` > 0", f"tolerance={tolerance}", "Use 1e-4")
-    point = _as_point(point, objective, "sharpness")
+    point = _as_point("sharpness", objective, point)
 
     def multiply(vector):
         # One at a time: one compiled function for all of them, and no more memory.
@@ -235,23 +242,30 @@ def _by_rows(objective, function, rows, *others):
     return np.concatenate(found).reshape(rows.shape) if found else np.empty_like(rows)
 
 
-def _as_points(points, objective, who):
-    owner, argument, shape = who
-    points = np.asarray(points, objective.dtype)
+def _as_points(owner, objective, *, shape="(..., P)", **argument):
+    """An argument as an array of weight vectors in the objective's float type, or an error."""
+    ((name, value),) = argument.items()
+    points = np.asarray(value, objective.dtype)
     wanted = points.shape[-1:] == (objective.size,) and (shape != "(P,)" or points.ndim == 1)
     if not wanted:
-        raise ValueError(
-            f"`{owner}` expects `{argument}` of shape {shape} with P = {objective.size}, one "
-            f"number per weight. Received: shape {points.shape}. "
-            "`objective.point()` is such a weight vector."
+        raise refusal(
+            owner,
+            f"`{name}` of shape {shape} with P = {objective.size}, one number per weight",
+            f"shape {points.shape}",
+            "`objective.point()` is such a weight vector.",
         )
     return points
 
 
-def _as_point(point, objective, owner):
+def _as_point(owner, objective, point):
     point = objective.point() if point is None else point
-    return _as_points(point, objective, (owner, "point", "(P,)"))
+    return _as_points(owner, objective, shape="(P,)", point=point)
 
 
 def _refused(expected, received, remedy):
-    return ValueError(f"`sharpness` expects {expected}. Received: {received}. {remedy}.")
+    return refusal(
+        "sharpness",
+        expected,
+        received,
+        f"{remedy}.",
+    )

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_valleys._checks import refusal
+
 __all__ = ["AngleFit"]
 
 
@@ -58,10 +60,11 @@ class AngleFit(keras.layers.Layer):
             phi_initializer = phi_initializer.item()
         if isinstance(phi_initializer, numbers.Real):
             if not math.isfinite(phi_initializer):
-                raise ValueError(
-                    "`AngleFit` expects `phi_initializer` to be a finite angle in radians or a "
-                    f"Keras initializer. Received: phi_initializer={phi_initializer}. "
-                    "Use phi_initializer=0.785 for 45 degrees."
+                raise refusal(
+                    "AngleFit",
+                    "`phi_initializer` to be a finite angle in radians or a Keras initializer",
+                    {"phi_initializer": phi_initializer},
+                    "Use phi_initializer=0.785 for 45 degrees.",
                 )
             phi_initializer = keras.initializers.Constant(float(phi_initializer))
         self.phi_initializer = keras.initializers.get(phi_initializer)

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_valleys._checks import refusal
+
 __all__ = ["RootError", "root_error"]
 
 
@@ -128,9 +130,11 @@ def _least_error(power, dtype, wide):
 
 def _check_root(name, root):
     if not isinstance(root, numbers.Real) or not 1 <= root < math.inf:
-        raise ValueError(
-            f"`{name}` expects `root` to be a finite number >= 1. Received: root={root!r}. "
-            "Use root=1 for the squared error."
+        raise refusal(
+            name,
+            "`root` to be a finite number >= 1",
+            {"root": root},
+            "Use root=1 for the squared error.",
         )
 
 
@@ -142,8 +146,9 @@ def _same_rank(y_true, y_pred):
         return ops.expand_dims(y_true, -1), y_pred
     if len(pred_shape) == 1 and len(true_shape) == 2 and true_shape[1] == 1:
         return y_true, ops.expand_dims(y_pred, -1)
-    raise ValueError(
-        "`root_error` expects `y_true` and `y_pred` of one rank, or (N,) against (N, 1). "
-        f"Received: y_true of shape {true_shape}, y_pred of shape {pred_shape}. "
-        "Reshape `y_true` to the shape of the predictions."
+    raise refusal(
+        "root_error",
+        "`y_true` and `y_pred` of one rank, or (N,) against (N, 1)",
+        f"y_true of shape {true_shape}, y_pred of shape {pred_shape}",
+        "Reshape `y_true` to the shape of the predictions.",
     )

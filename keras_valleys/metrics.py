@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_valleys._checks import refusal
+
 __all__ = ["StepLoss"]
 
 
@@ -37,9 +39,11 @@ class StepLoss(keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         self.loss = keras.losses.get(loss)
         if self.loss is None:
-            raise ValueError(
-                "`StepLoss` expects `loss` to be a Keras loss: an instance, a function or a name. "
-                "Received: loss=None. Use the loss that the model is compiled with."
+            raise refusal(
+                "StepLoss",
+                "`loss` to be a Keras loss: an instance, a function or a name",
+                "loss=None",
+                "Use the loss that the model is compiled with.",
             )
         is_loss = isinstance(self.loss, keras.losses.Loss)
         self._reduced_loss = self.loss if is_loss else _MeanLoss(self.loss)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from keras_valleys._checks import refusal
 from keras_valleys._files import write_whole
 from keras_valleys._tab import path_rows, surface_info, valleys_of
 from keras_valleys.plots import optimizer_color
@@ -85,9 +86,12 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
     names = _names(trajectories, labels)
     plotly = assets.plotly_path()
     if plotly is None:
-        raise ImportError(
-            "`write_html` expects plotly, whose script becomes part of the page. "
-            f"Received: no installed plotly. Use {assets.INSTALL}"
+        raise refusal(
+            "write_html",
+            "plotly, whose script becomes part of the page",
+            "no installed plotly",
+            f"Use {assets.INSTALL}",
+            ImportError,
         )
     title = f"{surface.loss_name.replace('_', ' ')}" if title is None else str(title)
     found = valleys_of(surface)
@@ -113,22 +117,26 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
         plotly=plotly.read_text("utf-8").replace("</script", "<\\/script"),
         script=assets.one_script("page.js"),
     )
-    write_whole(path, lambda file: file.write(page.encode()))
+    write_whole(path, page)
 
 
 def _checked(surface, trajectories):
     if not isinstance(surface, Surface):
-        raise ValueError(
-            "`write_html` expects a `keras_valleys.surfaces.Surface`. "
-            f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
+        raise refusal(
+            "write_html",
+            "a `keras_valleys.surfaces.Surface`",
+            type(surface).__name__,
+            "Use `keras_valleys.surfaces.evaluate`.",
         )
     many = np.iterable(trajectories) and not isinstance(trajectories, Trajectory)
     trajectories = list(trajectories) if many else [trajectories]
     for trajectory in trajectories:
         if not isinstance(trajectory, Trajectory):
-            raise ValueError(
-                "`write_html` expects a `keras_valleys.trajectories.Trajectory` or a list of them. "
-                f"Received: {type(trajectory).__name__}. Use `recorder.trajectory`."
+            raise refusal(
+                "write_html",
+                "a `keras_valleys.trajectories.Trajectory` or a list of them",
+                type(trajectory).__name__,
+                "Use `recorder.trajectory`.",
             )
     return trajectories
 
@@ -138,10 +146,11 @@ def _names(trajectories, labels):
     given = [trajectory.label for trajectory in trajectories] if labels is None else labels
     given = [given] if isinstance(given, str) else list(map(str, given))
     if len(given) != len(trajectories):
-        raise ValueError(
-            "`write_html` expects one label per trajectory. "
-            f"Received: {len(given)} labels for {len(trajectories)} trajectories. "
-            "Use labels=None for their own."
+        raise refusal(
+            "write_html",
+            "one label per trajectory",
+            f"{len(given)} labels for {len(trajectories)} trajectories",
+            "Use labels=None for their own.",
         )
     names = []
     for number, name in enumerate(given, 1):

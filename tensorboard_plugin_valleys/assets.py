@@ -3,22 +3,9 @@
 import importlib.util
 import pathlib
 
-STATIC = pathlib.Path(__file__).parent / "static"
+from tensorboard_plugin_valleys import bundle
 
-# In this order one file holds them all: each uses only what comes before it.
-MODULES = (
-    "format.js",
-    "theme.js",
-    "path.js",
-    "surface.js",
-    "store.js",
-    "canvas.js",
-    "flat.js",
-    "charts.js",
-    "space.js",
-    "controls.js",
-    "app.js",
-)
+STATIC = pathlib.Path(__file__).parent / "static"
 STYLE = "style.css"
 INSTALL = "pip install 'keras-valleys[page]'"
 
@@ -36,10 +23,5 @@ def plotly_path():
 
 
 def one_script(entry):
-    """All modules and the module `entry` as one, for a page that is a single file."""
-    lines = []
-    for name in (*MODULES, entry):
-        for line in (STATIC / name).read_text("utf-8").splitlines():
-            if not line.startswith("import "):
-                lines.append(line.removeprefix("export "))
-    return "\n".join(lines)
+    """The module `entry` of the view, with all that it imports, as one script."""
+    return bundle.one_script(STATIC, entry)

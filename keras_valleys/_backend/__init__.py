@@ -1,67 +1,85 @@
-"""Where TensorFlow, JAX and torch differ: compiling, mapping and differentiating."""
+"""Where TensorFlow, JAX and torch differ: compiling, mapping, differentiating, reading.
 
-import contextlib
-import functools
+A file for each of them, with the same names in it; the one of the backend in use is imported. What
+is said and done here holds for all. A new backend is one new file.
+"""
+
+import importlib
 import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_valleys._backend.tensorflow import traced
+GROUP_BYTES = 2**22  # of values side by side: more leave the processor's cache
 
-GROUP_BYTES = 2**22  # of values side by side on torch: more leave the processor's cache
-GROUP = 256  # points at most: more are no faster
+
+class _Missing:
+    """A backend without a file: the package is imported, and what computes is refused."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, name):
+        raise ValueError(
+            "`keras_valleys` expects the Keras backend to be one that trains: tensorflow, jax or "
+            f"torch. Received: {self._name!r}. Set KERAS_BACKEND before Keras is imported."
+        )
+
+
+def _choose():
+    name = keras.config.backend()
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        return _Missing(name)
+
+
+_chosen = _choose()
 
 
 def compiled(function):
     """Compile a function of nested tensors, for any number of rows of its first tensor."""
-    backend = keras.config.backend()
-    if backend == "tensorflow":
-        return traced(function)
-    if backend == "jax":
-        import jax
-
-        return jax.jit(function)
-    import torch
-
-    return torch.no_grad()(function)
+    return _chosen.compiled(function)
 
 
-def reader(variable):
-    """A function that returns the tensor of a Keras variable's value, as often as it is called.
+def compiles_each_shape():
+    """Whether a compiled function is compiled anew for each number of rows."""
+    return _chosen.COMPILES_EACH_SHAPE
+
+
+def to_numpy(tensor):
+    """The values of a tensor or variable; they may share its memory.
+
+    Keras' own `convert_to_numpy` and `get_weights` warn under NumPy 2 (their `__array__` has no
+    `copy`), and users run with warnings as errors.
+    """
+    return _chosen.to_numpy(getattr(tensor, "value", tensor))  # of a Keras variable: the backend's
+
+
+def array_reader(variable):
+    """A function that returns `to_numpy` of a Keras variable, as often as it is called.
 
     Callbacks read between the steps of a training, where TensorFlow's own ways take thrice as long.
     """
-    value = variable.value
-    if keras.config.backend() != "tensorflow" or not hasattr(value, "handle"):
-        return lambda: variable.value
-    if hasattr(value, "values"):  # on several devices
-        return lambda: variable.value.value()
-    import tensorflow as tf
-
-    read = tf.raw_ops.ReadVariableOp
-    return functools.partial(read, resource=value.handle, dtype=value.dtype)
+    return _chosen.array_reader(variable)
 
 
-def map_rows(function, rows):
-    """`function` of each row, stacked."""
-    group = getattr(function, "group", 1)
-    if group == 1:
-        return ops.map(function, rows)
-    import torch
-
-    return torch.vmap(function, chunk_size=group)(rows)
+def map_rows(function, rows, group=1):
+    """`function` of each row, stacked; `group` rows side by side, as `side_by_side` allows."""
+    return _chosen.map_rows(function, rows, group)
 
 
 def side_by_side(evaluate, rows, point_bytes):
-    """How many rows torch may run side by side with `evaluate(rows, group)`.
+    """How many rows may run side by side with `evaluate(rows, group)`.
 
     JAX and TensorFlow compile a loop. On torch the loop is Python's, and `torch.vmap` up to a
     hundred times faster, for the layers that it knows: it is tried, and its values compared.
     """
-    group = int(min(GROUP_BYTES // max(point_bytes, 1), GROUP))
-    if keras.config.backend() != "torch" or group < 2:
+    group = int(min(GROUP_BYTES // max(point_bytes, 1), _chosen.LARGEST_GROUP))
+    if group < 2:
         return 1
     try:
         with warnings.catch_warnings():
@@ -74,24 +92,7 @@ def side_by_side(evaluate, rows, point_bytes):
 
 def gradient(function, point):
     """The gradient of a scalar function at a point."""
-    backend = keras.config.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.grad(function)(point)
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(point)
-            value = function(point)
-        return _dense(tape.gradient(value, point), point)
-    import torch
-
-    with torch.enable_grad():
-        point = point.detach().requires_grad_(True)
-        value = function(point)
-        return _of_torch(value, point, create_graph=False)
+    return _chosen.gradient(function, point)
 
 
 def gradients(function, rows, *, together):
@@ -105,54 +106,27 @@ def gradients(function, rows, *, together):
     """
     if not together:
         return ops.map(lambda row: gradient(function, row), rows)
-    vectorized = ops.vectorized_map
-    if keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # What it cannot vectorize it would run in turn, more slowly than `ops.map`.
-        vectorized = functools.partial(tf.vectorized_map, fallback_to_while_loop=False)
-    return gradient(lambda rows: ops.sum(vectorized(function, rows)), rows)
+    return gradient(lambda rows: ops.sum(_chosen.vectorized_map(function, rows)), rows)
 
 
 def pays_together(num_values):
     """Whether points are faster together than in turn, by the numbers that one makes."""
-    # JAX compiles a loop without overhead. On TensorFlow that of `ops.map` is as long as a small
-    # model takes; on torch the loop is Python's.
-    limits = {"tensorflow": 2**15, "torch": 2**24}
-    return num_values <= limits.get(keras.config.backend(), 0)
+    return num_values <= _chosen.TOGETHER_VALUES
+
+
+def hessian_vector_product(function, point, vector):
+    """The Hessian of a scalar function at a point, times a vector."""
+    return _chosen.hessian_vector_product(function, point, vector)
 
 
 def build(optimizer, weights):
     """Build an optimizer on one variable as `model.fit` does."""
-    if keras.config.backend() != "tensorflow":
-        optimizer.build([weights])
-        return
-    import tensorflow as tf
-
-    def trace():
-        # As in fit, what the optimizer assigns when it is built is lost: Keras 3.15's
-        # ScheduleFreeAdamW begins at 0 on TensorFlow, and at the weights on JAX and torch.
-        if not optimizer.built:
-            optimizer.build([weights])
-
-    tf.function(trace, autograph=False).get_concrete_function()
+    _chosen.build(optimizer, weights)
 
 
 def applier(optimizer, variables):
     """A function that updates variables by their gradients, with an optimizer built on them."""
-    if keras.config.backend() != "jax":
-        return lambda slopes: optimizer.apply(slopes, variables)
-    import jax
-
-    step = jax.jit(optimizer.stateless_apply)  # one by one its operations compile for seconds
-
-    def apply(slopes):
-        state = [variable.value for variable in optimizer.variables]
-        found = step(state, slopes, [variable.value for variable in variables])
-        for variable, value in zip([*variables, *optimizer.variables], sum(found, []), strict=True):
-            variable.assign(value)
-
-    return apply
+    return _chosen.applier(optimizer, variables)
 
 
 def updated(optimizer, weights, gradients_at, values, num):
@@ -167,92 +141,34 @@ def updated(optimizer, weights, gradients_at, values, num):
     """
     variables = [weights, *optimizer.variables]
     values = [ops.cast(a, v.dtype) for a, v in zip(values, variables, strict=True)]
-    if keras.config.backend() == "jax":
-
-        def update(_, values):
-            point, *state = values
-            with keras.StatelessScope(list(zip(optimizer.variables, state, strict=True))):
-                scale = optimizer.scale_loss(1.0)
-            found = optimizer.stateless_apply(state, [scale * gradients_at(point)], [point])
-            return [ops.cast(a, v.dtype) for a, v in zip(sum(found, []), variables, strict=True)]
-
-        return ops.fori_loop(0, num, update, values)
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-    def count_update(_, count):
-        point = ops.convert_to_tensor(weights.value)
-        optimizer.apply([optimizer.scale_loss(1.0) * gradients_at(point)], [weights])
-        return count + 1
-
-    ops.fori_loop(0, num, count_update, ops.zeros((), "int32"))
-    return [ops.copy(ops.convert_to_tensor(variable.value)) for variable in variables]
+    return _chosen.updated(optimizer, weights, gradients_at, values, num)
 
 
-def hessian_vector_product(function, point, vector):
-    """The Hessian of a scalar function at a point, times a vector."""
-    backend = keras.config.backend()
-    if backend == "jax":
-        import jax
+def logs_of_test_step(model, mapping, data):
+    """What a model's own `test_step` logs for a batch, with variables at other values.
 
-        return jax.jvp(jax.grad(function), (point,), (vector,))[1]
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as outer:
-            outer.watch(point)
-            slope = ops.sum(gradient(function, point) * vector)
-        return _dense(outer.gradient(slope, point), point)
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    # The fused kernels of attention have no second derivative.
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        point = point.detach().requires_grad_(True)
-        slope = _of_torch(function(point), point, create_graph=True)
-        return _of_torch((slope * vector).sum(), point, create_graph=False)
+    Args:
+        model: A built and compiled model. Its metrics begin anew.
+        mapping: Pairs of a variable and its value; the others keep their own.
+        data: What `test_step` takes.
+    """
+    return _chosen.logs_of_test_step(model, mapping, data)
 
 
 def num_replicas():
     """By how much Keras divides losses within the scope of a distribution strategy."""
-    if keras.config.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync
+    return _chosen.num_replicas()
 
 
-@contextlib.contextmanager
 def random_numbers_apart():
     """Gives a function that seeds the random numbers that do not come from Keras' own seeds.
 
-    On torch Keras draws dropout from torch's global generator, which is given back as it was.
+    A context, at whose end these are as they were.
     """
-    if keras.config.backend() != "torch":
-        yield lambda seed: None
-        return
-    import torch
-
-    with torch.random.fork_rng():
-        yield torch.manual_seed
+    return _chosen.random_numbers_apart()
 
 
 def backend_version():
     """Name and version of the backend."""
     name = keras.config.backend()
-    return f"{name} {__import__(name).__version__}"
-
-
-def _dense(gradient, point):
-    import tensorflow as tf
-
-    return tf.zeros_like(point) if gradient is None else tf.convert_to_tensor(gradient)
-
-
-def _of_torch(value, point, *, create_graph):
-    import torch
-
-    if not value.requires_grad:  # does not depend on the point
-        return torch.zeros_like(point)
-    (found,) = torch.autograd.grad(value, point, create_graph=create_graph, allow_unused=True)
-    return torch.zeros_like(point) if found is None else found
+    return f"{name} {importlib.import_module(name).__version__}"

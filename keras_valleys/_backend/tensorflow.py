@@ -1,15 +1,31 @@
-"""A function of TensorFlow, traced once for any number of rows."""
+"""TensorFlow: a function is traced once for any number of rows, and assigns to variables."""
+
+import functools
 
 import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_valleys._backend import shared
+
+COMPILES_EACH_SHAPE = False
+LARGEST_GROUP = 1  # of points side by side: a loop is compiled
+TOGETHER_VALUES = 2**15  # the overhead of `ops.map` is as long as a small model takes
+
+applier = shared.applier
+logs_of_test_step = shared.logs_of_test_step
+random_numbers_apart = shared.no_random_numbers_apart
+updated = shared.updated
+# What it cannot vectorize it would run in turn, more slowly than `ops.map`.
+vectorized_map = functools.partial(tf.vectorized_map, fallback_to_while_loop=False)
 
 
-def traced(function):
+def compiled(function):
     """Trace for shapes as general as those seen so far.
 
     A plain `tf.function` would trace again for each number of rows, and warn.
     """
-    import tensorflow as tf
-
     graph = tf.function(function, autograph=False)
     traces = []
 
@@ -54,3 +70,61 @@ def _widened(spec, known):
         return spec
     dims = [a if a == b else None for a, b in zip(spec.shape, known.shape, strict=True)]
     return type(spec)(dims, spec.dtype)
+
+
+def to_numpy(tensor):
+    # A variable may live on several devices, and NumPy takes thrice as long to read it.
+    return shared.array_of(np.asarray(tensor.value() if hasattr(tensor, "value") else tensor))
+
+
+def array_reader(variable):
+    read = _reader(variable)
+    if np.asarray(read()).dtype.kind == "V":
+        return lambda: to_numpy(read())
+    return lambda: np.asarray(read())  # without the questions whose answers stay the same
+
+
+def _reader(variable):
+    """A function that returns the tensor of a variable's value, without a copy on the way."""
+    value = variable.value
+    if not hasattr(value, "handle"):
+        return lambda: variable.value
+    if hasattr(value, "values"):  # on several devices
+        return lambda: variable.value.value()
+    return functools.partial(tf.raw_ops.ReadVariableOp, resource=value.handle, dtype=value.dtype)
+
+
+def map_rows(function, rows, group):
+    return ops.map(function, rows)
+
+
+def gradient(function, point):
+    with tf.GradientTape() as tape:
+        tape.watch(point)
+        value = function(point)
+    return _dense(tape.gradient(value, point), point)
+
+
+def hessian_vector_product(function, point, vector):
+    with tf.GradientTape() as outer:
+        outer.watch(point)
+        slope = ops.sum(gradient(function, point) * vector)
+    return _dense(outer.gradient(slope, point), point)
+
+
+def _dense(gradient, point):
+    return tf.zeros_like(point) if gradient is None else tf.convert_to_tensor(gradient)
+
+
+def build(optimizer, weights):
+    def trace():
+        # As in fit, what the optimizer assigns when it is built is lost: Keras 3.15's
+        # ScheduleFreeAdamW begins at 0 on TensorFlow, and at the weights on JAX and torch.
+        if not optimizer.built:
+            optimizer.build([weights])
+
+    tf.function(trace, autograph=False).get_concrete_function()
+
+
+def num_replicas():
+    return tf.distribute.get_strategy().num_replicas_in_sync

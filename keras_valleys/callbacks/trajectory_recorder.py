@@ -99,5 +99,4 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._reader.train_end(self.model)
 
     def _select(self, model):
-        who = ("TrajectoryRecorder", "weights")
-        return select(model.trainable_variables, self.weights, who)
+        return select("TrajectoryRecorder", model.trainable_variables, weights=self.weights)

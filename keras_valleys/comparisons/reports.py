@@ -4,9 +4,8 @@ import csv
 import hashlib
 import io
 import math
-import pathlib
 
-from keras_valleys._files import write_text
+from keras_valleys._files import write_whole
 
 DIGEST = "comparison.sha256"
 HEADER = (
@@ -93,7 +92,7 @@ def as_csv(rows, path):
     """Rows as CSV text, written to a file where there is a path."""
     text = csv_table(rows)
     if path is not None:
-        write_text(pathlib.Path(path), text)
+        write_whole(path, text)
     return text
 
 

@@ -6,13 +6,14 @@ import statistics
 
 import numpy as np
 
-from keras_valleys.comparisons.reports import as_csv, as_text
+from keras_valleys._results import Result, counted, cut
+from keras_valleys.comparisons.reports import as_csv, as_text, cell_text
 from keras_valleys.trajectories import Trajectory, project
 from keras_valleys.valleys import derailments
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Run(Result):
     """One `model.fit` of a comparison. Times and the path do not count when runs are compared.
 
     Attributes:
@@ -53,11 +54,17 @@ class Run:
     seconds_to_floor: float | None = dataclasses.field(compare=False)
     seconds: float = dataclasses.field(compare=False)
     log_dir: str | None = dataclasses.field(compare=False)
-    trajectory: Trajectory = dataclasses.field(compare=False, repr=False)
+    trajectory: Trajectory = dataclasses.field(compare=False)
+
+    def _in_short(self):
+        return (
+            f"{cut(self.optimizer)} at {cut(cell_text(self.learning_rate))}, start {self.start}, "
+            f"seed {self.seed}, {self.status}, final loss {self.final_loss:.4g}"
+        )
 
 
-@dataclasses.dataclass(frozen=True)
-class Summary:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Summary(Result):
     """All runs of one optimizer, over starts and seeds.
 
     Attributes:
@@ -88,14 +95,21 @@ class Summary:
     steps_to_floor: float | None
     seconds: float = dataclasses.field(compare=False)
 
+    def _in_short(self):
+        return (
+            f"{cut(self.optimizer)} at {cut(cell_text(self.learning_rate))}, "
+            f"{self.num_successes} of {counted(self.num_runs, 'run')} succeeded, "
+            f"final loss {self.final_loss:.4g}"
+        )
+
     @property
     def success_rate(self):
         """Share of the runs that succeeded."""
         return self.num_successes / self.num_runs
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Result):
     """What `compare` returns. Its text, `str(comparison)`, is a table.
 
     Attributes:
@@ -117,6 +131,13 @@ class Comparison:
 
     def __str__(self):
         return as_text(self)
+
+    def _in_short(self):
+        facts = [counted(len(self.summaries), "optimizer"), counted(len(self.runs), "run")]
+        for best in self.summaries[:1]:
+            rate = f"{best.num_successes} of {counted(best.num_runs, 'run')} succeeded"
+            facts.append(f"best {cut(best.optimizer)}: {rate}")
+        return ", ".join(facts)
 
     @property
     def surface(self):

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from keras_valleys._files import read_archive, write_archive, write_text
+from keras_valleys._files import read_archive, write_archive, write_whole
 from keras_valleys.comparisons.bench import Fit
 from keras_valleys.trajectories import Trajectory
 
@@ -66,7 +66,7 @@ class RunFiles:
         try:
             fit.trajectory.save(folder / PATH)
             write_archive(folder / TIMES, "clock", seconds=fit.clock)
-            write_text(folder / FACTS, json.dumps(facts, indent=2) + "\n")
+            write_whole(folder / FACTS, json.dumps(facts, indent=2) + "\n")
         except OSError as error:
             self._warn(error)
 
@@ -74,10 +74,8 @@ class RunFiles:
         """Write the files of the whole, the last of the texts last."""
         folder = pathlib.Path(folder)
         try:
-            for name, picture in pictures.items():
-                (folder / name).write_bytes(picture)
-            for name, text in texts.items():
-                write_text(folder / name, text)
+            for name, content in {**pictures, **texts}.items():
+                write_whole(folder / name, content)
         except OSError as error:
             self._warn(error)
 

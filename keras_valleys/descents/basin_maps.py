@@ -7,18 +7,18 @@ import reprlib
 import numpy as np
 
 from keras_valleys._checks import check_whole
-from keras_valleys._files import damaged, read_archive, write_archive
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._optimizers import copier, describe, label_of
 from keras_valleys._progress import Checkpoint, check_verbose
+from keras_valleys._results import Result, Saved, counted, frozen, grid_text
 from keras_valleys.descents.walks import Ground, Walks, check_elementwise
 from keras_valleys.trajectories import project
 
 DEPENDS = "model, weights, data, optimizers, coordinates, steps and learning rates"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class BasinMap:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class BasinMap(Result, Saved, kind="basin_map"):
     """Which start ends in which valley, for each optimizer.
 
     The starts are a grid of shape `(n_1,)` or `(n_1, n_2)`, written `*grid`; with learning rates
@@ -62,12 +62,12 @@ class BasinMap:
     learning_rates: np.ndarray = ()
 
     def __post_init__(self):
-        axes = tuple(np.array(axis, "float64") for axis in self.coordinates)
+        axes = tuple(frozen(axis, "float64") for axis in self.coordinates)
         names = ("indices", "losses", "ends", "distances", "learning_rates")
-        arrays = {name: np.array(getattr(self, name)) for name in names}
-        arrays["indices"] = arrays["indices"].astype(int)
+        dtypes = (int, None, None, None, "float64")
+        arrays = {k: frozen(getattr(self, k), d) for k, d in zip(names, dtypes, strict=True)}
         texts = {name: tuple(map(str, getattr(self, name))) for name in ("labels", "optimizers")}
-        rates = arrays["learning_rates"].astype("float64")
+        rates = arrays["learning_rates"]
         grid = tuple(map(len, axes))
         shape = (len(texts["optimizers"]), *((len(rates),) if rates.size else ()), *grid)
         found = [arrays[name].shape for name in names[:4]]
@@ -78,11 +78,7 @@ class BasinMap:
                 f"coordinates say, and {len(axes)} labels. Received: the shapes {found}, labels "
                 f"{texts['labels']}. Make the shapes agree."
             )
-        for array in (*axes, *arrays.values()):
-            array.setflags(write=False)
-        fields = {**arrays, **texts, "coordinates": axes, "steps": int(self.steps)}
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+        self._set(**arrays, **texts, coordinates=axes, steps=int(self.steps))
 
     def share(self, index):
         """The part of the starts that ends in a valley.
@@ -96,42 +92,12 @@ class BasinMap:
         axes = tuple(range(-len(self.coordinates), 0))
         return np.mean(self.indices == index, axis=axes)
 
-    def save(self, path):
-        """Write the map to an npz file, whole or not at all.
-
-        Args:
-            path: Path of the file; an older file there is replaced.
-
-        Raises:
-            OSError: The file cannot be written; an older file is then still there.
-        """
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        axes = fields.pop("coordinates")
-        numbered = {f"coordinates_{k}": axis for k, axis in enumerate(axes)}
-        write_archive(path, "basin_map", **fields, **numbered)
-
-    @classmethod
-    def load(cls, path):
-        """Read a map that `save` wrote.
-
-        Args:
-            path: Path of the file.
-
-        Returns:
-            A `BasinMap`.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: The file is damaged or of another kind.
-        """
-        names = [field.name for field in dataclasses.fields(cls) if field.name != "coordinates"]
-        fields = read_archive(path, "basin_map", names)
-        axes = [f"coordinates_{k}" for k in range(len(fields["labels"]))]
-        fields["coordinates"] = list(read_archive(path, "basin_map", axes).values())
-        try:
-            return cls(**fields)
-        except (TypeError, ValueError) as error:
-            raise damaged(path, "basin_map", error) from error
+    def _in_short(self):
+        facts = [counted(len(self.optimizers), "optimizer")]
+        if len(self.learning_rates):
+            facts.append(counted(len(self.learning_rates), "learning rate"))
+        facts.append(grid_text(self.coordinates, self.labels, "start"))
+        return ", ".join([*facts, counted(self.steps, "step")])
 
 
 def basin_map(

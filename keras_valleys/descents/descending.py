@@ -9,14 +9,15 @@ from keras_valleys._checks import check_whole
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._optimizers import copier, describe, label_of
 from keras_valleys._progress import Checkpoint, check_verbose
+from keras_valleys._results import Result, counted, cut, frozen, range_text
 from keras_valleys.descents.walks import Ground, Walks, check_elementwise
 
 PATHS_BYTES = 2**30  # of all weights that are kept on the way
 DEPENDS = "model, weights, data, optimizer, starts, steps and paths"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Descents:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Descents(Result):
     """Where descents from K starts ended.
 
     Attributes:
@@ -38,7 +39,14 @@ class Descents:
     def __post_init__(self):
         for name in ("weights", "losses", "paths", "steps"):
             if getattr(self, name) is not None:
-                getattr(self, name).setflags(write=False)
+                self._set(**{name: frozen(getattr(self, name))})
+
+    def _in_short(self):
+        count, size = self.weights.shape
+        return (
+            f"{counted(count, 'descent')} of {counted(size, 'weight')} by {cut(self.label)}, "
+            f"final losses {range_text(self.losses)}"
+        )
 
 
 def descend(objective, optimizer, starts, steps, *, paths=False, verbose="auto", checkpoint=None):
@@ -100,6 +108,9 @@ def descend(objective, optimizer, starts, steps, *, paths=False, verbose="auto",
     (found,) = Walks(ground, starts, steps, marks).run([(make, [None])], kept, verbose)
     weights = np.ascontiguousarray(found[:, -1])
     on_the_way = np.ascontiguousarray(found[:, :-1].swapaxes(0, 1)) if marks else None
+    for large in (weights, on_the_way):
+        if large is not None:
+            large.setflags(write=False)  # so that it is shared and not copied
     losses = objective(weights)
     return Descents(weights, losses, on_the_way, np.array(marks, int), label_of(make()))
 

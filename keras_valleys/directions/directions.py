@@ -7,13 +7,14 @@ import re
 
 import numpy as np
 
-from keras_valleys._checks import as_plain, check_vector, check_whole
+from keras_valleys._checks import as_plain, check_vector, check_whole, refusal, shortened
 from keras_valleys._linalg import orthonormal_through
+from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.gradients import sharpness
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Directions:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Directions(Result):
     """K directions over P weights, usable as the array `vectors` of shape `(K, P)`.
 
     Args:
@@ -36,22 +37,24 @@ class Directions:
     details: dict = dataclasses.field(default_factory=lambda: {"kind": "given"})
 
     def __post_init__(self):
-        vectors = np.array(self.vectors, "float64")
+        vectors = frozen(self.vectors, "float64")
         labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
         if vectors.ndim != 2 or not vectors.size or len(labels) != len(vectors):
-            raise ValueError(
-                "`Directions` expects `vectors` of shape (K, P) and K labels. Received: vectors "
-                f"of shape {vectors.shape}, labels={labels}. Give each row one label."
+            raise refusal(
+                "Directions",
+                "`vectors` of shape (K, P) and K labels",
+                f"vectors of shape {vectors.shape}, labels={labels}",
+                "Give each row one label.",
             )
         if not np.all(np.isfinite(vectors)):
-            raise ValueError(
-                "`Directions` expects finite `vectors`. Received: numbers that are NaN or "
-                "infinite. Check the run that they come from."
+            raise refusal(
+                "Directions",
+                "finite `vectors`",
+                "numbers that are NaN or infinite",
+                "Check the run that they come from.",
             )
         details = as_plain("Directions", details=self.details)
-        vectors.setflags(write=False)
-        for name, value in (("vectors", vectors), ("labels", labels), ("details", details)):
-            object.__setattr__(self, name, value)
+        self._set(vectors=vectors, labels=labels, details=details)
 
     @property
     def shape(self):
@@ -66,6 +69,11 @@ class Directions:
 
     def __getitem__(self, index):
         return self.vectors[index]
+
+    def _in_short(self):
+        count, size = self.vectors.shape
+        names = ", ".join(map(cut, self.labels))
+        return f"{counted(count, 'direction')} over {counted(size, 'weight')}: {names}"
 
 
 def coordinate(objective, names):
@@ -95,9 +103,11 @@ def coordinate(objective, names):
     names = [names] if isinstance(names, str) or not np.iterable(names) else list(names)
     indices = [index_of(objective, name) for name in names]
     if not names or len(set(indices)) < len(indices):
-        raise ValueError(
-            "`coordinate` expects the names of different weights. "
-            f"Received: names={names}. Name each weight once."
+        raise refusal(
+            "coordinate",
+            "the names of different weights",
+            {"names": names},
+            "Name each weight once.",
         )
     vectors = np.zeros((len(names), objective.size))
     vectors[np.arange(len(names)), indices] = 1
@@ -138,9 +148,11 @@ def between(start, end, third=None, *, orthonormal=True):
     steps = np.stack(steps)
     found = orthonormal_through(steps)
     if found is None:
-        raise ValueError(
-            "`between` expects points that differ and are not on one line. Received: points at the "
-            f"distances {np.linalg.norm(steps, axis=1).tolist()} from `start`. Give other points."
+        raise refusal(
+            "between",
+            "points that differ and are not on one line",
+            f"points at the distances {np.linalg.norm(steps, axis=1).tolist()} from `start`",
+            "Give other points.",
         )
     vectors, coordinates = found if orthonormal else (steps, np.eye(len(steps)))
     coordinates = [[0.0] * len(steps), *coordinates.tolist()]
@@ -234,7 +246,9 @@ def _unknown(objective, name, wanted, paths):
         path if math.prod(shapes[path]) == 1 else f"{path}{[n - 1 for n in shapes[path]]}"
         for path in paths[:6]
     ]
-    return ValueError(
-        f"`coordinate` expects {wanted}. Received: {name!r}. "
-        f"Weights that exist are {', '.join(map(repr, examples))}."
+    return refusal(
+        "coordinate",
+        wanted,
+        shortened(name),
+        f"Weights that exist are {', '.join(map(repr, examples))}.",
     )

@@ -1,11 +1,11 @@
 """Random directions, as long as the filters of the weights."""
 
-import keras
 import numpy as np
 from keras import layers
 
-from keras_valleys._checks import check_vector, check_whole
+from keras_valleys._checks import check_vector, check_whole, refusal
 from keras_valleys._linalg import orthonormal
+from keras_valleys._weights import layers_in, layers_of
 from keras_valleys.directions.directions import Directions, _numbered
 
 
@@ -90,9 +90,11 @@ def scale_to(weights, directions, objective, normalization):
         normalization: "filter"; with "layer" each variable is one filter.
     """
     if not np.any(weights):
-        raise ValueError(
-            "`random` expects weights to scale to. Received: an origin of zeros. "
-            "Give another origin, or use normalization=None."
+        raise refusal(
+            "random",
+            "weights to scale to",
+            "an origin of zeros",
+            "Give another origin, or use normalization=None.",
         )
     every_axes = filter_axes(objective.model, objective.variables)
     for part, shape, axes in zip(objective.slices, objective.shapes, every_axes, strict=True):
@@ -113,28 +115,14 @@ def matched(direction, weights, axes):
 
 def _owners(model):
     """The layers that made each variable, by its id; several where they share it."""
-    owners, waiting, seen = {}, [model], set()
-    while waiting:
-        layer = waiting.pop(0)
-        if id(layer) in seen:
-            continue
-        seen.add(id(layer))
-        inside = list(_layers_in([vars(layer), getattr(layer, "layers", [])], set()))
-        waiting += inside
-        of_others = {id(v) for one in inside if one is not layer for v in one.variables}
+    owners = {}
+    for layer in layers_of(model):
+        inside = [one for one in layers_in(layer) if one is not layer]
+        of_others = {id(variable) for one in inside for variable in one.variables}
         for variable in layer.variables:
             if id(variable) not in of_others:
                 owners.setdefault(id(variable), []).append(layer)
     return owners
-
-
-def _layers_in(value, seen):
-    if isinstance(value, keras.layers.Layer):
-        yield value
-    elif isinstance(value, list | tuple | set | frozenset | dict) and id(value) not in seen:
-        seen.add(id(value))
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _layers_in(part, seen)
 
 
 def random(objective, num_directions=2, *, normalization="filter", origin=None, seed=0):
@@ -186,9 +174,11 @@ def random(objective, num_directions=2, *, normalization="filter", origin=None, 
     """
     check_whole("random", 1, objective.size, num_directions=num_directions)
     if normalization not in ("filter", "layer", None):
-        raise ValueError(
-            '`random` expects `normalization` to be "filter", "layer" or None. '
-            f'Received: normalization={normalization!r}. Use "filter".'
+        raise refusal(
+            "random",
+            '`normalization` to be "filter", "layer" or None',
+            {"normalization": normalization},
+            'Use "filter".',
         )
     check_whole("random", seed=seed)
     vectors = np.random.default_rng(seed).standard_normal((num_directions, objective.size))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_valleys._checks import check_whole
+from keras_valleys._checks import check_whole, refusal
 from keras_valleys._linalg import leading, oriented, orthonormal
 from keras_valleys.directions.directions import Directions, _numbered
 
@@ -72,9 +72,11 @@ def _as_arrays(trajectories):
         paths = [np.asarray(trajectories)]  # one path as nested lists
     shapes = [path.shape for path in paths]
     if not paths or any(path.ndim != 2 for path in paths) or len({s[1] for s in shapes}) > 1:
-        raise ValueError(
-            "`principal` expects trajectories, or arrays of shape (T, P), over the same P weights. "
-            f"Received: shapes {shapes}. Record them of one model."
+        raise refusal(
+            "principal",
+            "trajectories, or arrays of shape (T, P), over the same P weights",
+            f"shapes {shapes}",
+            "Record them of one model.",
         )
     return paths
 
@@ -115,11 +117,13 @@ def principal(trajectories, num_directions=2):
     # Below that part of the variance lies the rounding of the weights.
     rank = int(np.sum(values > 1e-12 * total))
     if rank < num_directions:
-        raise ValueError(
-            f"`principal` expects at least {num_directions + 1} different finite rows that span "
-            f"{num_directions} dimensions. Received: {paths.num_rows} rows, {paths.num_finite} of "
-            f"them finite, that span {rank} dimensions. "
-            "Record more steps, or ask for fewer directions."
+        raise refusal(
+            "principal",
+            f"at least {num_directions + 1} different finite rows that span {num_directions} "
+            "dimensions",
+            f"{paths.num_rows} rows, {paths.num_finite} of them finite, that span {rank} "
+            "dimensions",
+            "Record more steps, or ask for fewer directions.",
         )
     vectors = oriented(orthonormal(paths.combined(mixing)))
     explained = np.clip(values / total, 0, 1).tolist()

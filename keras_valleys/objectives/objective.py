@@ -9,7 +9,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_valleys._backend import compiled, map_rows, num_replicas, side_by_side
+from keras_valleys._backend import (
+    compiled,
+    logs_of_test_step,
+    map_rows,
+    num_replicas,
+    side_by_side,
+)
 from keras_valleys._fingerprints import signature
 from keras_valleys._weights import flatten, select, to_numpy, variables_of
 from keras_valleys.objectives.data import Batches, average, count_values, rows_of
@@ -97,7 +103,7 @@ class Objective:
         check_model(model)
         check_mode(statistics)
         self.model = model
-        self.variables = select(model.trainable_variables, variables, ("Objective", "variables"))
+        self.variables = select("Objective", model.trainable_variables, variables=variables)
         self._batches = Batches(x, y, sample_weight, class_weight, batch_size)
         x, y, sample_weight = self._batches.arrays or (x, None, None)
         self._given = {
@@ -238,7 +244,8 @@ class Objective:
         Args:
             function: Called as `function(loss, *tensors)` with the backend's tensors of `arrays`;
                 `loss(point)` is the mean loss of a batch as a differentiable function of a flat
-                weight tensor of shape `(P,)`. A function of a module, compiled once per Objective.
+                weight tensor of shape `(P,)`. A function of a module or a method, which is
+                compiled once per Objective; one that is made at each call is compiled each time.
             *arrays: Arrays of numbers.
 
         Returns:
@@ -296,7 +303,7 @@ class Objective:
             found = [self._losses(a, *plane, numbers=self._reestimated(a, *plane)) for a in parts]
             return np.concatenate(found)
         if numbers is None:
-            return self._compute(_along if plane else _at_points, rows, *plane)
+            return self._compute(self._along if plane else self._at_points, rows, *plane)
         both = np.concatenate([rows, numbers], axis=1)
         return self._compute(self._along_with if plane else self._at_points_with, both, *plane)
 
@@ -308,7 +315,7 @@ class Objective:
         by what the pass before found, until all agree: each pass makes one more layer exact.
         """
         function, function_with = (
-            (_along, self._along_with) if plane else (_at_points, self._at_points_with)
+            (self._along, self._along_with) if plane else (self._at_points, self._at_points_with)
         )
         found = self._statistics.of_all_rows(self._moments(function, rows, *plane))
         for _ in range(self._statistics.num_layers - 1):
@@ -323,17 +330,6 @@ class Objective:
         if key not in self._functions:
             self._functions[key] = self._in_parts(function, self._moments_of)
         return (part for _, part in self._functions[key](*arrays))
-
-    def _at_points_with(self, loss, rows):
-        return map_rows(lambda row: loss(row[: self.size], row[self.size :]), rows)
-
-    def _along_with(self, loss, rows, directions, origin):
-        num_axes = directions.shape[0]
-
-        def at(row):
-            return loss(origin + ops.matmul(row[:num_axes], directions), row[num_axes:])
-
-        return map_rows(at, rows)
 
     def signature(self):
         """A digest of all that the loss depends on but the point.
@@ -354,12 +350,37 @@ class Objective:
         indices = [i for i, v in enumerate(self.model.trainable_variables) if id(v) in chosen]
         return _rebuild, (self.model, self._given, indices)
 
+    def _at_points(self, loss, rows):
+        return map_rows(loss, rows, self.group)
+
+    def _along(self, loss, rows, directions, origin):
+        def at(row):
+            return loss(origin + ops.matmul(row, directions))
+
+        return map_rows(at, rows, self.group)
+
+    def _at_points_with(self, loss, rows):
+        """As `_at_points`; behind the weights of each row are its statistics."""
+
+        def at(row):
+            return loss(row[: self.size], row[self.size :])
+
+        return map_rows(at, rows, self.group)
+
+    def _along_with(self, loss, rows, directions, origin):
+        """As `_along`; behind the coefficients of each row are its statistics."""
+        num_axes = directions.shape[0]
+
+        def at(row):
+            return loss(origin + ops.matmul(row[:num_axes], directions), row[num_axes:])
+
+        return map_rows(at, rows, self.group)
+
     def _over_batch(self, function, measure):
         def call(tensors, held, batch):
             def loss(point, numbers=None):
                 return measure(point, self._held, held, batch, numbers)
 
-            loss.group = self.group
             return function(loss, *tensors)
 
         return call
@@ -416,7 +437,7 @@ class Objective:
 
         def evaluate(rows, group):
             self.group = group
-            return self.compute(_at_points, rows)
+            return self.compute(self._at_points, rows)
 
         rows = np.stack([self.point(), 0.99 * self.point() + 0.01])
         return side_by_side(evaluate, rows, 4 * (self.size + self.num_values))
@@ -432,18 +453,6 @@ class Objective:
                 "was made. Received: a model compiled anew, or frozen in part. "
                 "Make a new Objective."
             )
-
-
-def _at_points(loss, rows):
-    return map_rows(loss, rows)
-
-
-def _along(loss, rows, directions, origin):
-    def at(row):
-        return loss(origin + ops.matmul(row, directions))
-
-    at.group = loss.group
-    return map_rows(at, rows)
 
 
 def _as_tensors(batch):
@@ -507,17 +516,7 @@ def loss_name_of(loss):
 def _logged_loss(model, mapping, batch):
     """What the model's own `test_step` logs, from reset metrics on."""
     data = keras.utils.pack_x_y_sample_weight(*batch)
-    if keras.config.backend() == "jax":
-        values = {id(variable): value for variable, value in mapping}
-        kinds = (model.trainable_variables, model.non_trainable_variables)
-        state = [[values.get(id(v), v.value) for v in variables] for variables in kinds]
-        reset = [ops.zeros_like(v.value) for v in model.metrics_variables]
-        logs, _ = model.test_step((*state, reset), data)
-    else:
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
-            for metric in model.metrics:
-                metric.reset_state()
-            logs = model.test_step(data)
+    logs = logs_of_test_step(model, mapping, data)
     if "loss" not in logs:
         raise ValueError(
             "`Objective` expects `test_step` to return the loss under the key 'loss'. Received: "

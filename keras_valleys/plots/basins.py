@@ -5,6 +5,7 @@ from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.contours import contour_levels, is_isometric
 from keras_valleys.plots.curves import MAX_LABELS, mark_floors, spread
 from keras_valleys.plots.paths import limits
@@ -244,15 +245,19 @@ def _check(name, basin_map, valleys, *, rates):
     if has != rates or (rates and len(basin_map.coordinates) != 1):
         wanted = "with learning rates, over one axis" if rates else "without learning rates"
         other = "basins" if rates else "basins_by_learning_rate"
-        raise ValueError(
-            f"`{name}` expects a map {wanted}. Received: {len(basin_map.learning_rates)} learning "
-            f"rates, {len(basin_map.coordinates)} axes. Use `{other}`, or choose one learning rate."
+        raise refusal(
+            name,
+            f"a map {wanted}",
+            f"{len(basin_map.learning_rates)} learning rates, {len(basin_map.coordinates)} axes",
+            f"Use `{other}`, or choose one learning rate.",
         )
     if basin_map.labels != valleys.surface.labels or basin_map.indices.max() >= len(valleys):
-        raise ValueError(
-            f"`{name}` expects the valleys that the map was made with. Received: a map over "
-            f"{basin_map.labels} with valley {basin_map.indices.max()}, and {len(valleys)} valleys "
-            f"over {valleys.surface.labels}. Find them on the same surface, in the same way."
+        raise refusal(
+            name,
+            "the valleys that the map was made with",
+            f"a map over {basin_map.labels} with valley {basin_map.indices.max()}, and "
+            f"{len(valleys)} valleys over {valleys.surface.labels}",
+            "Find them on the same surface, in the same way.",
         )
 
 

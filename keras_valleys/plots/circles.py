@@ -6,6 +6,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.paths import as_list, captions, check_axes, height_at, limits, path_of
 from keras_valleys.plots.style import (
     add_caption,
@@ -52,9 +53,11 @@ def circle(surface, trajectories=(), *, theme="light"):
     look = get_theme(theme)
     check_axes("circle", surface, 1, "Use `contour` for two axes.")
     if surface.labels != ("phi",):
-        raise ValueError(
-            "`circle` expects a surface over an angle in radians, labelled 'phi'. "
-            f"Received: labels={surface.labels}. Use `curve` for other coordinates."
+        raise refusal(
+            "circle",
+            "a surface over an angle in radians, labelled 'phi'",
+            {"labels": surface.labels},
+            "Use `curve` for other coordinates.",
         )
     trajectories = as_list(trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]

@@ -6,6 +6,7 @@ import statistics
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.panels import add_title, panel_grid, set_view
 from keras_valleys.plots.style import (
     BLUE,
@@ -52,9 +53,11 @@ def success(comparison, *, by=None, theme="light"):
     look = get_theme(theme)
     by = by or ("start" if comparison.valleys is None else "valley")
     if by not in ("start", "valley") or (by == "valley" and comparison.valleys is None):
-        raise ValueError(
-            "`success` expects `by` to be 'start', or 'valley' where the comparison has a surface. "
-            f"Received: by={by!r}. Use by='start'."
+        raise refusal(
+            "success",
+            "`by` to be 'start', or 'valley' where the comparison has a surface",
+            {"by": by},
+            "Use by='start'.",
         )
     columns, counts = (_by_start if by == "start" else _by_valley)(comparison)
     rows = [one.optimizer for one in comparison.summaries]
@@ -199,9 +202,11 @@ def learning_rates(comparison, *, theme="light"):
     look = get_theme(theme)
     runs = [run for run in comparison.tuning if isinstance(run.learning_rate, float)]
     if not runs:
-        raise ValueError(
-            "`learning_rates` expects a comparison of several learning rates. "
-            "Received: one without tuning. Call `compare` with tune=[0.001, 0.01, 0.1]."
+        raise refusal(
+            "learning_rates",
+            "a comparison of several learning rates",
+            "one without tuning",
+            "Call `compare` with tune=[0.001, 0.01, 0.1].",
         )
     taken = {one.optimizer: one.learning_rate for one in comparison.summaries}
     groups = _by_rate(runs)

@@ -6,6 +6,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.paths import (
     as_list,
     captions,
@@ -67,9 +68,11 @@ def contour(surface, trajectories=(), *, valleys=None, theme="light"):
     look = get_theme(theme)
     check_axes("contour", surface, 2, "Use `curve` for one axis.")
     if min(surface.losses.shape) < 2:
-        raise ValueError(
-            "`contour` expects a surface of at least 2 points on each axis. "
-            f"Received: losses of shape {surface.losses.shape}. Evaluate it on more points."
+        raise refusal(
+            "contour",
+            "a surface of at least 2 points on each axis",
+            f"losses of shape {surface.losses.shape}",
+            "Evaluate it on more points.",
         )
     if valleys is not None:
         _check_valleys(valleys, surface)
@@ -97,10 +100,11 @@ def contour(surface, trajectories=(), *, valleys=None, theme="light"):
 def _check_valleys(valleys, surface):
     shape = valleys.labels.shape if isinstance(valleys, Valleys) else None
     if shape != surface.losses.shape:
-        raise ValueError(
-            "`contour` expects the `valleys` of its surface. Received: "
-            f"{'valleys of one of shape ' + str(shape) if shape else type(valleys).__name__}. "
-            "Use `keras_valleys.valleys.find_valleys(surface)`."
+        raise refusal(
+            "contour",
+            "the `valleys` of its surface",
+            "valleys of one of shape " + str(shape) if shape else type(valleys).__name__,
+            "Use `keras_valleys.valleys.find_valleys(surface)`.",
         )
 
 

@@ -5,6 +5,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.paths import as_list, captions, check_axes, height_at, limits, path_of
 from keras_valleys.plots.style import (
     add_caption,
@@ -129,15 +130,19 @@ def _check_curves(surfaces, labels):
     for surface in surfaces:
         check_axes("curves", surface, 1, "Evaluate each along one direction.")
     if not surfaces or len(labels) != len(surfaces):
-        raise ValueError(
-            "`curves` expects one surface or more, and one label for each. Received: "
-            f"{len(surfaces)} surfaces, {len(labels)} labels. Use labels=None for the loss names."
+        raise refusal(
+            "curves",
+            "one surface or more, and one label for each",
+            f"{len(surfaces)} surfaces, {len(labels)} labels",
+            "Use labels=None for the loss names.",
         )
     spans = [(s.labels[0], *s.coordinates[0][[0, -1]].round(6).tolist()) for s in surfaces]
     if len(set(spans)) > 1:
-        raise ValueError(
-            "`curves` expects surfaces over one coordinate and range. "
-            f"Received: {spans}. Evaluate them with the same `coordinates`."
+        raise refusal(
+            "curves",
+            "surfaces over one coordinate and range",
+            spans,
+            "Evaluate them with the same `coordinates`.",
         )
 
 

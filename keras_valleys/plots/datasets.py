@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.style import BLUE, ORANGE, add_legend, get_theme, new_figure, style_axes
 
 
@@ -114,8 +115,10 @@ def _columns(name, x, y):
         any(len(s) not in (1, 2) or s[1:] not in ((), (1,)) for s in shapes)
         or len({s[0] for s in shapes}) > 1
     ):
-        raise ValueError(
-            f"`{name}` expects columns of one length, of shape (rows, 1) or (rows,). "
-            f"Received: the shapes {shapes[0]} and {shapes[1]}. Choose one column of each."
+        raise refusal(
+            name,
+            "columns of one length, of shape (rows, 1) or (rows,)",
+            f"the shapes {shapes[0]} and {shapes[1]}",
+            "Choose one column of each.",
         )
     return [column.reshape(-1) for column in columns]

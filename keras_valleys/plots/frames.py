@@ -11,6 +11,7 @@ from matplotlib.font_manager import findfont
 from matplotlib.lines import Line2D
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.contours import draw_contour, is_isometric
 from keras_valleys.plots.curves import draw_curve
 from keras_valleys.plots.paths import diverged_note, limits, place, thin
@@ -79,9 +80,11 @@ class SurfaceFrames:
             ValueError: The color is unknown.
         """
         if color is not None and not is_color_like(color):
-            raise ValueError(
-                "`SurfaceFrames` expects `color` to be a color as Matplotlib takes it. "
-                f"Received: color={color!r}. Use color='#1f77b4'."
+            raise refusal(
+                "SurfaceFrames",
+                "`color` to be a color as Matplotlib takes it",
+                {"color": color},
+                "Use color='#1f77b4'.",
             )
         accent = self._look.accent if color is None else to_hex(color)
         look = dataclasses.replace(self._look, accent=accent)
@@ -145,10 +148,11 @@ class SurfaceFrames:
         """
         coordinates, losses = self._checked(coordinates, losses)
         if not len(losses) or np.shape(steps) != losses.shape or num_frames < 1:
-            raise ValueError(
-                "`SurfaceFrames.animation` expects at least one row, one step for each, and "
-                f"`num_frames` to be >= 1. Received: {len(losses)} rows, steps of shape "
-                f"{np.shape(steps)}, num_frames={num_frames}. Record a step first."
+            raise refusal(
+                "SurfaceFrames.animation",
+                "at least one row, one step for each, and `num_frames` to be >= 1",
+                f"{len(losses)} rows, steps of shape {np.shape(steps)}, num_frames={num_frames}",
+                "Record a step first.",
             )
         lengths = np.unique(np.linspace(1, len(losses), num_frames).round().astype(int))
         return animate([self.image(coordinates[:n], losses[:n], steps[n - 1]) for n in lengths])
@@ -179,10 +183,12 @@ class SurfaceFrames:
     def _checked(self, coordinates, losses):
         coordinates, losses = np.asarray(coordinates, "float64"), np.asarray(losses, "float64")
         if coordinates.shape != (losses.size, self._surface.losses.ndim) or losses.ndim != 1:
-            raise ValueError(
-                "`SurfaceFrames` expects coordinates of shape (n, K) and losses of shape (n,), "
-                f"K = {self._surface.losses.ndim} for this surface. Received: {coordinates.shape} "
-                f"and {losses.shape}. Use `keras_valleys.trajectories.project`."
+            raise refusal(
+                "SurfaceFrames",
+                "coordinates of shape (n, K) and losses of shape (n,), K = "
+                f"{self._surface.losses.ndim} for this surface",
+                f"{coordinates.shape} and {losses.shape}",
+                "Use `keras_valleys.trajectories.project`.",
             )
         return coordinates, losses
 
@@ -226,7 +232,12 @@ def animate(images):
     """
     images = list(images)
     if not images:
-        raise ValueError("`animate` expects at least one image. Received: none. Draw one first.")
+        raise refusal(
+            "animate",
+            "at least one image",
+            "none",
+            "Draw one first.",
+        )
     buffer = io.BytesIO()
     images[0].save(
         buffer,
@@ -290,9 +301,11 @@ def _blends(look):
 
 def _check_size(size):
     if np.shape(size) != (2,) or any(int(n) != n or n < 160 for n in size):
-        raise ValueError(
-            "`SurfaceFrames` expects `size` to be a width and a height of at least 160 pixels. "
-            f"Received: size={size!r}. Use size=(640, 480)."
+        raise refusal(
+            "SurfaceFrames",
+            "`size` to be a width and a height of at least 160 pixels",
+            {"size": size},
+            "Use size=(640, 480).",
         )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.style import name_of
 from keras_valleys.trajectories import Projection, Trajectory, on_surface
 from keras_valleys.valleys import find_valleys
@@ -209,9 +210,11 @@ def _count(number, noun, what, plural=None):
 def check_axes(name, surface, num_axes, remedy):
     """Refuse a surface of another number of axes."""
     if surface.losses.ndim != num_axes:
-        raise ValueError(
-            f"`{name}` expects a {num_axes}-D surface. "
-            f"Received: losses of shape {surface.losses.shape}. {remedy}"
+        raise refusal(
+            name,
+            f"a {num_axes}-D surface",
+            f"losses of shape {surface.losses.shape}",
+            remedy,
         )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.paths import as_list, sentence
 from keras_valleys.plots.style import (
     add_caption,
@@ -73,9 +74,11 @@ def weight_by_step(trajectories, *, index=0, name="phi", theme="light"):
     paths = as_list(trajectories)
     sizes = [path.weights.shape[1] for path in paths]
     if any(not -size <= index < size for size in sizes):
-        raise ValueError(
-            "`weight_by_step` expects `index` to be a place in the flat weight vector. Received: "
-            f"index={index}, trajectories of {sizes} weights. Use index=0 for the first weight."
+        raise refusal(
+            "weight_by_step",
+            "`index` to be a place in the flat weight vector",
+            f"index={index}, trajectories of {sizes} weights",
+            "Use index=0 for the first weight.",
         )
     scale, text = axis_of(name)
     rows = [np.asarray(path.weights[:, index], "float64") * scale for path in paths]
@@ -131,9 +134,11 @@ def honesty(projections, *, theme="light"):
     look = get_theme(theme)
     runs = [projections] if isinstance(projections, Projection) else list(projections)
     if not runs:
-        raise ValueError(
-            "`honesty` expects one projection or more. Received: none. "
-            "Use `keras_valleys.trajectories.on_surface(trajectory, surface, objective)`."
+        raise refusal(
+            "honesty",
+            "one projection or more",
+            "none",
+            "Use `keras_valleys.trajectories.on_surface(trajectory, surface, objective)`.",
         )
     place = "line" if runs[0].coordinates.shape[1] == 1 else "plane"
     figure = new_figure(look, (8.0, 6.0 + 0.25 * max(0, len(runs) - 3)))

@@ -12,6 +12,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from keras_valleys._checks import refusal
+
 # Okabe-Ito, without black and yellow, which vanish on a dark and on a light background.
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = COLORS = (
     "#0072b2",
@@ -92,9 +94,11 @@ _THEMES = {
 def get_theme(name):
     """The `Theme` of a name."""
     if not isinstance(name, str) or name not in _THEMES:
-        raise ValueError(
-            "A plot expects `theme` to be 'light' or 'dark'. "
-            f"Received: theme={name!r}. Use theme='light' for paper."
+        raise refusal(
+            "A plot",
+            "`theme` to be 'light' or 'dark'",
+            {"theme": name},
+            "Use theme='light' for paper.",
         )
     return _THEMES[name]
 

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.contours import is_isometric
 from keras_valleys.plots.paths import as_list, captions, check_axes, height_on, limits, path_of
 from keras_valleys.plots.style import (
@@ -115,20 +116,26 @@ def _add_bar(axes, ends, look, *, label, scale):
 
 def _check_scale(surface, scale):
     if scale not in ("linear", "log"):
-        raise ValueError(
-            "`surface_3d` expects `scale` to be 'linear' or 'log'. "
-            f"Received: scale={scale!r}. Use scale='linear'."
+        raise refusal(
+            "surface_3d",
+            "`scale` to be 'linear' or 'log'",
+            {"scale": scale},
+            "Use scale='linear'.",
         )
     if min(surface.losses.shape) < 2:
-        raise ValueError(
-            "`surface_3d` expects a surface of at least 2 points on each axis. "
-            f"Received: losses of shape {surface.losses.shape}. Evaluate it on more points."
+        raise refusal(
+            "surface_3d",
+            "a surface of at least 2 points on each axis",
+            f"losses of shape {surface.losses.shape}",
+            "Evaluate it on more points.",
         )
     finite = surface.losses[np.isfinite(surface.losses)]
     if scale == "log" and finite.size and finite.min() <= 0:
-        raise ValueError(
-            "`surface_3d` expects positive losses with scale='log'. "
-            f"Received: a loss of {finite.min():.3g}. Use scale='linear'."
+        raise refusal(
+            "surface_3d",
+            "positive losses with scale='log'",
+            f"a loss of {finite.min():.3g}",
+            "Use scale='linear'.",
         )
 
 

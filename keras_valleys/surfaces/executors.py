@@ -12,6 +12,8 @@ import warnings
 import keras
 import numpy as np
 
+from keras_valleys._checks import refusal, shortened
+
 MOST = 64  # chunks, where memory allows: each one carries the model and the data
 LOADING = threading.Lock()  # warnings are filtered for all threads; and one of them is enough
 
@@ -19,10 +21,12 @@ LOADING = threading.Lock()  # warnings are filtered for all threads; and one of 
 def check_executor(executor):
     """Refuse what is no executor."""
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise ValueError(
-            "`evaluate` expects `executor` to be a concurrent.futures.Executor or None. "
-            f"Received: executor={executor!r}. Use ProcessPoolExecutor(4, "
-            "multiprocessing.get_context('spawn')), or client.get_executor() for Dask."
+        raise refusal(
+            "evaluate",
+            "`executor` to be a concurrent.futures.Executor or None",
+            {"executor": executor},
+            "Use ProcessPoolExecutor(4, multiprocessing.get_context('spawn')), or "
+            "client.get_executor() for Dask.",
         )
 
 
@@ -31,17 +35,29 @@ def packed(objective, plane):
     try:
         return pickle.dumps((keras.config.backend(), objective, *plane))
     except Exception as error:  # whatever the model and the data are made of
-        raise ValueError(
-            "`evaluate` expects an objective that can be pickled where `executor` is given. "
-            f"Received: one that cannot ({type(error).__name__}: {error}). "
-            "Give its data as arrays, register its classes with Keras, or use executor=None."
+        raise refusal(
+            "evaluate",
+            "an objective that can be pickled where `executor` is given",
+            f"one that cannot ({type(error).__name__}: {error})",
+            "Give its data as arrays, register its classes with Keras, or use executor=None.",
         ) from error
 
 
 def num_chunks(executor):
     """Four chunks per worker: a slow worker holds up the others for a fourth of its share."""
-    workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
-    return min(4 * workers, MOST)
+    return min(4 * num_workers(executor), MOST)
+
+
+def num_workers(executor):
+    """The workers of an executor; as many as this machine has processors where it does not say.
+
+    `concurrent.futures` has no public name for it, mpi4py has `num_workers`.
+    """
+    for name in ("num_workers", "_max_workers"):
+        known = getattr(executor, name, None)
+        if isinstance(known, int) and known > 0:
+            return known
+    return os.cpu_count() or 1
 
 
 def compute(blob, rows):
@@ -116,9 +132,10 @@ def _load(blob):
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
         backend, *parts = pickle.loads(blob)
     if backend != keras.config.backend():
-        raise ValueError(
-            "`evaluate` expects workers of `executor` with the Keras backend of this process. "
-            f"Received: {keras.config.backend()!r} there, {backend!r} here. "
-            f"Start them with KERAS_BACKEND={backend}."
+        raise refusal(
+            "evaluate",
+            "workers of `executor` with the Keras backend of this process",
+            f"{shortened(keras.config.backend())} there, {shortened(backend)} here",
+            f"Start them with KERAS_BACKEND={backend}.",
         )
     return backend, *parts

@@ -5,6 +5,8 @@ import numbers
 
 import numpy as np
 
+from keras_valleys._checks import refusal
+
 # A point is a bend where it lies off the curve through its neighbors by more than this share of
 # the range of the losses around it. A sine of 30 points per period has no bend; the far field
 # of a cusp is one long before its tip is seen.
@@ -19,14 +21,18 @@ def check_tolerance(tolerance, num_axes):
         return
     number = isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)
     if not number or not 0 < tolerance < math.inf:
-        raise ValueError(
-            "`evaluate` expects `refine` to be a tolerance > 0, in units of the coordinate, or "
-            f"None. Received: refine={tolerance!r}. Use refine=1e-4."
+        raise refusal(
+            "evaluate",
+            "`refine` to be a tolerance > 0, in units of the coordinate, or None",
+            {"refine": tolerance},
+            "Use refine=1e-4.",
         )
     if num_axes != 1:
-        raise ValueError(
-            "`evaluate` expects one coordinate array where `refine` is given. "
-            f"Received: {num_axes} of them. Use refine=None and more coordinates for a plane."
+        raise refusal(
+            "evaluate",
+            "one coordinate array where `refine` is given",
+            f"{num_axes} of them",
+            "Use refine=None and more coordinates for a plane.",
         )
 
 

@@ -3,9 +3,9 @@
 import math
 import time
 
-import keras
 import numpy as np
 
+from keras_valleys._backend import compiles_each_shape
 from keras_valleys._progress import Progress
 from keras_valleys.surfaces.executors import gather, num_chunks, packed
 
@@ -90,7 +90,7 @@ class Pace:
         self._streams = getattr(objective, "streams", False)
         self._point = objective.size * getattr(objective, "num_rows", 1)
         self._most = max(MOST // num_axes // self._group, 1) * self._group
-        self._compiles = keras.config.backend() == "jax" and self._group == 1
+        self._compiles = compiles_each_shape() and self._group == 1
         self._first = self._first_seconds = self._slowest = self._waste = None
         self._seen = set()
 

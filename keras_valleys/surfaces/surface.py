@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import json
 import math
 import reprlib
 import warnings
@@ -11,16 +10,17 @@ import keras
 import numpy as np
 
 from keras_valleys._backend import backend_version
-from keras_valleys._files import as_json, damaged, read_archive, write_archive
+from keras_valleys._checks import as_plain_dict
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._progress import Checkpoint, check_verbose
+from keras_valleys._results import AS_JSON, Result, Saved, cut, frozen, grid_text, place_text
 from keras_valleys.surfaces.executors import check_executor
 from keras_valleys.surfaces.refining import MOST, check_tolerance, refine_curve
 from keras_valleys.surfaces.sampling import Sampler
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Surface:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Surface(Result, Saved, kind="surface"):
     """Losses on a grid of one or two axes in weight space.
 
     `losses[i, j]` is the loss at the weights
@@ -54,11 +54,11 @@ class Surface:
     origin: np.ndarray
     labels: tuple = ()
     loss_name: str = "loss"
-    details: dict = dataclasses.field(default_factory=dict)
+    details: dict = dataclasses.field(default_factory=dict, metadata=AS_JSON)
 
     def __post_init__(self):
-        axes = _as_axes(self.coordinates)
-        losses, directions, origin = map(np.array, (self.losses, self.directions, self.origin))
+        axes = tuple(map(frozen, _as_axes(self.coordinates)))
+        losses, directions, origin = map(frozen, (self.losses, self.directions, self.origin))
         labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
         labels = labels or tuple(f"direction {k + 1}" for k in range(len(axes)))
         if (
@@ -75,53 +75,19 @@ class Surface:
                 f"directions {directions.shape}, origin {origin.shape}, labels {labels}. "
                 "Make the shapes agree."
             )
-        fields = dict(losses=losses, coordinates=axes, directions=directions, origin=origin)
-        for array in (losses, directions, origin, *axes):
-            array.setflags(write=False)  # a copy of what was given, and it stays as it is
-        details = json.loads(as_json("surface", self.details))
-        for name, value in {**fields, "labels": labels, "details": details}.items():
-            object.__setattr__(self, name, value)
+        details = as_plain_dict("Surface", details=self.details)
+        self._set(losses=losses, coordinates=axes, directions=directions, origin=origin)
+        self._set(labels=labels, details=details)
 
-    def save(self, path):
-        """Write the surface to an npz file, whole or not at all.
-
-        Args:
-            path: Path of the file; an older file there is replaced.
-
-        Raises:
-            OSError: The file cannot be written; an older file is then still there.
-        """
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields["details"] = as_json("surface", self.details)
-        axes = fields.pop("coordinates")
-        numbered = {f"coordinates_{k}": axis for k, axis in enumerate(axes)}
-        write_archive(path, "surface", **fields, **numbered)
-
-    @classmethod
-    def load(cls, path):
-        """Read a surface that `save` wrote; needs neither Keras nor the model.
-
-        Args:
-            path: Path of the file.
-
-        Returns:
-            A `Surface`.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: The file is damaged or of another kind.
-        """
-        names = [field.name for field in dataclasses.fields(cls) if field.name != "coordinates"]
-        fields = read_archive(path, "surface", names, optional=["details"])
-        axes = [f"coordinates_{k}" for k in range(fields["losses"].ndim)]
-        fields["coordinates"] = list(read_archive(path, "surface", axes).values())
-        fields["labels"] = tuple(map(str, fields["labels"]))
-        fields["loss_name"] = str(fields["loss_name"])
-        try:
-            fields["details"] = json.loads(str(fields.get("details", "{}")))
-            return cls(**fields)
-        except ValueError as error:
-            raise damaged(path, "surface", error) from error
+    def _in_short(self):
+        points = grid_text(self.coordinates, self.labels, "point")
+        finite, lowest = np.isfinite(self.losses), "nowhere finite"
+        if finite.any():
+            flat = np.argmin(np.where(finite, self.losses, np.inf))
+            where = np.unravel_index(flat, finite.shape)
+            place = [axis[i] for axis, i in zip(self.coordinates, where, strict=True)]
+            lowest = f"lowest {self.losses[where]:.4g} at {place_text(place)}"
+        return f"{points}, loss {cut(self.loss_name)!r}, {lowest}"
 
 
 def evaluate(

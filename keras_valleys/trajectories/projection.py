@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 
+from keras_valleys._checks import refusal
+from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.trajectories.trajectory import Trajectory
 
 BLOCK = 2**20  # numbers of a path that are held as float64 at once
@@ -147,9 +149,11 @@ def _checked(paths, directions, origin, num_points, factors):
     sizes = sorted({path.weights.shape[1] for path in paths})
     paths = [path for path in paths if first_finite(path.weights) is not None]
     if len(sizes) != 1 or not paths:
-        raise ValueError(
-            "`span` expects trajectories over the same weights, one of them with a finite row. "
-            f"Received: {len(paths)} with one, over {sizes} weights. Leave out the others."
+        raise refusal(
+            "span",
+            "trajectories over the same weights, one of them with a finite row",
+            f"{len(paths)} with one, over {sizes} weights",
+            "Leave out the others.",
         )
     if directions is None:
         directions, origin = np.eye(*sizes), np.zeros(sizes) if origin is None else origin
@@ -162,16 +166,19 @@ def _checked(paths, directions, origin, num_points, factors):
 
 def _check_plane(directions, origin, size):
     if len(directions) not in (1, 2) or {directions.shape[1:], origin.shape} != {(size,)}:
-        raise ValueError(
-            f"`span` expects one or two directions and an origin of {size} weights, as the "
-            f"trajectories have. Received: directions of shape {directions.shape}, origin of shape "
-            f"{origin.shape}. Give directions of shape (K, {size})."
+        raise refusal(
+            "span",
+            f"one or two directions and an origin of {size} weights, as the trajectories have",
+            f"directions of shape {directions.shape}, origin of shape {origin.shape}",
+            f"Give directions of shape (K, {size}).",
         )
     finite = np.all(np.isfinite(directions)) and np.all(np.isfinite(origin))
     if not finite or np.any(~np.any(directions, axis=1)):
-        raise ValueError(
-            "`span` expects directions that lead somewhere. Received: one of zeros, or numbers "
-            "that are not finite. Give each axis a nonzero direction."
+        raise refusal(
+            "span",
+            "directions that lead somewhere",
+            "one of zeros, or numbers that are not finite",
+            "Give each axis a nonzero direction.",
         )
 
 
@@ -179,19 +186,23 @@ def _check_numbers(num_axes, num_points, margin, reach):
     numbers = np.asarray(num_points)
     fits = numbers.ndim == 0 or (numbers.ndim == 1 and numbers.size >= num_axes)
     if numbers.dtype.kind not in "iu" or not fits or np.any(numbers < 2):
-        raise ValueError(
-            f"`span` expects `num_points` to be {num_axes} integers >= 2. "
-            f"Received: num_points={num_points!r}. Use num_points=(51, 41)."
+        raise refusal(
+            "span",
+            f"`num_points` to be {num_axes} integers >= 2",
+            {"num_points": num_points},
+            "Use num_points=(51, 41).",
         )
     if not (0 <= margin < np.inf and reach > 0):
-        raise ValueError(
-            "`span` expects `margin` to be >= 0 and `reach` to be > 0. "
-            f"Received: margin={margin!r}, reach={reach!r}. Use margin=0.2, reach=10.0."
+        raise refusal(
+            "span",
+            "`margin` to be >= 0 and `reach` to be > 0",
+            {"margin": margin, "reach": reach},
+            "Use margin=0.2, reach=10.0.",
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Projection:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Projection(Result):
     """A trajectory beside a line or a plane, and how true the picture of it there is.
 
     Attributes:
@@ -220,6 +231,20 @@ class Projection:
     num_weights: int
     label: str = ""
 
+    def __post_init__(self):
+        for name in ("steps", "coordinates", "distances", "travelled", "losses", "plane_losses"):
+            self._set(**{name: frozen(getattr(self, name))})
+
+    def _in_short(self):
+        rows, axes = self.coordinates.shape
+        where = "a plane" if axes == 2 else "a line"
+        facts = [f"{counted(rows, 'row')} of {counted(self.num_weights, 'weight')} on {where}"]
+        if not np.isnan(self.explained_variance):
+            facts.append(f"{100 * self.explained_variance:.3g} % of the variance in it")
+        if self.label:
+            facts.append(f"label={cut(self.label)!r}")
+        return ", ".join(facts)
+
 
 def on_surface(trajectory, surface, objective=None):
     """The path on a surface, and how far it is from being there.
@@ -247,9 +272,11 @@ def on_surface(trajectory, surface, objective=None):
     weights, size = trajectory.weights, surface.origin.size
     _check_size("on_surface", weights, size)
     if objective is not None and objective.size != size:
-        raise ValueError(
-            f"`on_surface` expects an objective over the surface's {size} weights. "
-            f"Received: one over {objective.size}. Use the one that the surface came from."
+        raise refusal(
+            "on_surface",
+            f"an objective over the surface's {size} weights",
+            f"one over {objective.size}",
+            "Use the one that the surface came from.",
         )
     plane = Plane.through(surface.origin, surface.directions)
     inside, distances, travelled, share = measure(weights, plane)
@@ -309,10 +336,11 @@ def project(weights, surface):
 
 def _check_size(name, weights, size):
     if weights.shape[-1] != size:
-        raise ValueError(
-            f"`{name}` expects weight vectors of the surface's size {size}. "
-            f"Received: {weights.shape[-1]} weights. "
-            "Record all trainable weights, or evaluate the surface over the recorded ones."
+        raise refusal(
+            name,
+            f"weight vectors of the surface's size {size}",
+            f"{weights.shape[-1]} weights",
+            "Record all trainable weights, or evaluate the surface over the recorded ones.",
         )
 
 

@@ -11,6 +11,7 @@ import zipfile
 import h5py
 import numpy as np
 
+from keras_valleys._checks import refusal, shortened
 from keras_valleys._weights import flatten, to_numpy
 from keras_valleys.trajectories.trajectory import Trajectory
 
@@ -27,10 +28,12 @@ def find(paths):
         files = [os.fspath(path) for path in paths]
     missing = [file for file in files if not os.path.isfile(file)]
     if missing or not files:
-        raise FileNotFoundError(
-            "`from_checkpoints` expects `paths` to be a list of files or a pattern of some. "
-            f"Received: {f'{missing[0]!r}, which is no file' if missing else f'{paths!r}, none'}. "
-            "Use the `filepath` of ModelCheckpoint with * for what is in braces."
+        raise refusal(
+            "from_checkpoints",
+            "`paths` to be a list of files or a pattern of some",
+            f"{missing[0]!r}, which is no file" if missing else f"{paths!r}, none",
+            "Use the `filepath` of ModelCheckpoint with * for what is in braces.",
+            FileNotFoundError,
         )
     return files
 
@@ -55,14 +58,18 @@ def steps_of(files):
 def check(model, files, steps):
     """Refuse a model without weights and steps that do not belong to the files."""
     if not model.built or not model.trainable_variables:
-        raise ValueError(
-            "`from_checkpoints` expects a built model with trainable weights. "
-            f"Received: {model.name!r}, which has none yet. Call it once on a batch first."
+        raise refusal(
+            "from_checkpoints",
+            "a built model with trainable weights",
+            f"{shortened(model.name)}, which has none yet",
+            "Call it once on a batch first.",
         )
     if np.shape(steps) != (len(files),) or np.any(np.diff(steps) <= 0):
-        raise ValueError(
-            "`from_checkpoints` expects `steps` to be one rising integer per file. "
-            f"Received: {len(files)} files, steps={steps!r}. Use steps=None."
+        raise refusal(
+            "from_checkpoints",
+            "`steps` to be one rising integer per file",
+            f"{len(files)} files, steps={shortened(steps)}",
+            "Use steps=None.",
         )
 
 
@@ -96,10 +103,11 @@ def _load(model, file, own):
             model.load_weights(file)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"`from_checkpoints` expects files of weights of {model.name!r}, ending with "
-            f"{' or '.join(ENDINGS)}. Received: {file!r}, which is damaged or of another model "
-            f"({reason}). Give the model that was trained, built in the same way."
+        raise refusal(
+            "from_checkpoints",
+            f"files of weights of {model.name!r}, ending with {' or '.join(ENDINGS)}",
+            f"{shortened(file)}, which is damaged or of another model ({reason})",
+            "Give the model that was trained, built in the same way.",
         ) from error
 
 

@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 
+from keras_valleys._results import Result
 from keras_valleys.trajectories import project
 from keras_valleys.valleys.finding import find_valleys
 from keras_valleys.valleys.valley import Valley, Valleys
 
 
-@dataclasses.dataclass(frozen=True)
-class Derailment:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Derailment(Result):
     """A step after which a trajectory lies in another basin than before.
 
     Attributes:
@@ -25,6 +26,10 @@ class Derailment:
     before: Valley
     after: Valley
     rise: float
+
+    def _in_short(self):
+        ways = f"from valley {self.before.index} to {self.after.index}"
+        return f"step {self.step}, {ways}, rise {self.rise:.4g}"
 
 
 def derailments(trajectory, surface, *, persistence=None, periodic=None):

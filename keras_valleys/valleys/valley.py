@@ -4,18 +4,19 @@ import csv
 import dataclasses
 import io
 import math
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from keras_valleys._files import write_whole
+from keras_valleys._results import Result, counted, cut, place_text
 from keras_valleys.surfaces import Surface
 
 MAX_ROWS = 40  # of a printed table
 
 
-@dataclasses.dataclass(frozen=True)
-class Valley:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Valley(Result):
     """A local minimum of a sampled loss, with its basin.
 
     Attributes:
@@ -40,9 +41,15 @@ class Valley:
     width: float
     ridges: tuple
 
+    def _in_short(self):
+        return (
+            f"{self.index} at {place_text(self.position)}, loss {self.loss:.4g}, "
+            f"depth {self.depth:.4g}, width {self.width:.4g}"
+        )
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Valleys(Sequence):
+class Valleys(Result, Sequence):
     """The valleys of a surface, the lowest first: an immutable sequence of `Valley`.
 
     Attributes:
@@ -64,8 +71,8 @@ class Valleys(Sequence):
     periodic: tuple
     labels: np.ndarray
     _valleys: tuple
-    _passes: tuple
-    _places: object
+    _passes: tuple = dataclasses.field(compare=False)
+    _places: object = dataclasses.field(compare=False)
 
     def __getitem__(self, index):
         return self._valleys[index]
@@ -73,8 +80,12 @@ class Valleys(Sequence):
     def __len__(self):
         return len(self._valleys)
 
-    def __repr__(self):
-        return f"<{len(self)} valleys of a surface of shape {self.labels.shape}>"
+    def _in_short(self):
+        axes = " and ".join(map(cut, self.surface.labels))
+        lowest = ""
+        if len(self):
+            lowest = f", lowest {self[0].loss:.4g} at {place_text(self[0].position)}"
+        return f"{counted(len(self), 'valley')} over {axes}{lowest}"
 
     def at(self, coordinates):
         """The valleys in whose basins coordinates lie.
@@ -130,7 +141,7 @@ class Valleys(Sequence):
             writer.writerow([v.index, *v.position, v.loss, v.depth, v.width, *ridge])
         if path is None:
             return file.getvalue()
-        pathlib.Path(path).write_text(file.getvalue(), encoding="utf-8", newline="")
+        write_whole(path, file.getvalue())
         return None
 
     def __str__(self):

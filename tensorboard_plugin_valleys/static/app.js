@@ -7,7 +7,8 @@ import { Tip } from "./canvas.js";
 import { Contours, Curve } from "./flat.js";
 import { chartsFor, StepChart } from "./charts.js";
 import { Space } from "./space.js";
-import { Bar, Player, RunList } from "./controls.js";
+import { Bar, RunList } from "./controls.js";
+import { Player } from "./player.js";
 
 const POLL = 600; // milliseconds between two looks for new data
 const NARROW = 900; // pixels below which two views do not fit side by side

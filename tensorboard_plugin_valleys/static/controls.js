@@ -1,16 +1,13 @@
-// What the user handles: the bar on top, the list of runs and valleys, the player.
+// What the user handles: the bar on top, the list of runs and valleys.
 
-import { element, number } from "./format.js";
-import { lossWords, valleyWords } from "./flat.js";
+import { element } from "./format.js";
 import { expression } from "./store.js";
+import { stateOf, valleyWords } from "./words.js";
 
-const SPEEDS = [0.25, 0.5, 1, 2, 4];
-const SECONDS = 10; // to play all steps at speed 1
 const MAX_VALLEYS = 12; // in the list
 const MAX_DOTS = 4; // runs in one valley, in the list
-const MAX_TICKS = 400; // of a run above the slider
 
-const choice = (name, options, onChange) =>
+export const choice = (name, options, onChange) =>
   element("select", { "aria-label": name, change: (event) => onChange(event.target.value) },
     ...options.map(([value, words]) => element("option", { value }, words)));
 
@@ -136,106 +133,5 @@ export class RunList {
     const names = this.store.listedRuns.map(({ name }) => name);
     const others = this.settings.hidden.filter((name) => !names.includes(name));
     this.settings.set({ hidden: shown ? others : [...others, ...names] });
-  }
-}
-
-/** Where a run is at the cursor, in words. */
-function stateOf(run, surface) {
-  const { path, row } = run;
-  if (row < 0) return "not begun";
-  const parts = [`loss ${lossWords(run, row, surface)}`];
-  if (surface?.valleys.length) parts.unshift(surface.valleyName(path.valleys[row]));
-  if (path.distances[row] > 1e-6) parts.push(`${number(path.distances[row], 3)} off`);
-  if (path.numDerailments) parts.push(`derailed ${path.numDerailments}×`);
-  return parts.join(" · ");
-}
-
-export class Player {
-  #frame = null;
-
-  constructor(store) {
-    this.store = store;
-    const { settings } = store;
-    this.button = element("button", { type: "button", class: "play", click: () => this.toggle() });
-    this.slider = element("input", {
-      type: "range", min: 0, max: 0, value: 0, step: 1, "aria-label": "Step",
-      input: (event) => this.seek(Number(event.target.value)),
-    });
-    this.ticks = element("div", { class: "ticks", "aria-hidden": "true" });
-    this.label = element("output", { class: "step" });
-    this.speed = choice("Speed", SPEEDS.map((speed) => [speed, `${speed}×`]), (speed) => settings.set({ speed: Number(speed) }));
-    const track = element("div", { class: "track" }, this.ticks, this.slider);
-    this.node = element("footer", { class: "player" }, this.button, track, this.label, this.speed);
-  }
-
-  get playing() {
-    return this.#frame !== null;
-  }
-
-  update(scene) {
-    const { lastStep, step } = scene;
-    this.slider.max = lastStep;
-    this.slider.value = step;
-    this.label.textContent = `step ${step} of ${lastStep}`;
-    this.button.textContent = this.playing ? "❚❚ Pause" : "▶ Play";
-    this.speed.value = this.store.settings.speed;
-    this.#updateTicks(scene);
-  }
-
-  seek(step) {
-    this.store.settings.set({ step: step >= this.store.lastStep ? null : step });
-  }
-
-  toggle() {
-    if (this.playing) {
-      cancelAnimationFrame(this.#frame);
-      this.#frame = null;
-      this.seek(this.store.step);
-      return;
-    }
-    let place = this.store.step >= this.store.lastStep ? 0 : this.store.step;
-    let before = performance.now();
-    const advance = (now) => {
-      const { lastStep, settings } = this.store;
-      place += ((now - before) / 1000 / SECONDS) * lastStep * settings.speed;
-      before = now;
-      this.#frame = place < lastStep ? requestAnimationFrame(advance) : null;
-      this.seek(Math.floor(place));
-    };
-    this.#frame = requestAnimationFrame(advance);
-    this.seek(Math.floor(place));
-  }
-
-  /** Keys that move, wherever the focus is but in a text. */
-  key(event) {
-    const { store } = this;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.matches?.("input[type=search], select")) return;
-    const far = Math.max(1, Math.round(store.lastStep / 20));
-    const moves = {
-      " ": () => this.toggle(),
-      ArrowRight: () => this.seek(event.shiftKey ? store.step + far : store.neighbor(1)),
-      ArrowLeft: () => this.seek(event.shiftKey ? Math.max(0, store.step - far) : store.neighbor(-1)),
-      Home: () => this.seek(0),
-      End: () => this.seek(store.lastStep),
-    };
-    if (!moves[event.key] || (event.key === " " && event.target.matches?.("input[type=checkbox]"))) return;
-    event.preventDefault();
-    moves[event.key]();
-  }
-
-  /** Where a run was derailed, above the slider. */
-  #updateTicks({ runs, lastStep }) {
-    const key = JSON.stringify([lastStep, runs.map(({ name, color, path }) => [name, color, path.derailments.length])]);
-    if (this.ticks.dataset.key === key) return;
-    this.ticks.dataset.key = key;
-    const marks = runs.flatMap(({ name, color, path }) =>
-      path.derailments.slice(0, MAX_TICKS).map(({ before }) => {
-        const tick = element("i", { title: `${name} derailed at step ${path.steps[before]}` });
-        tick.style.left = `${(100 * path.steps[before]) / Math.max(1, lastStep)}%`;
-        tick.style.background = color;
-        return tick;
-      }));
-    this.ticks.replaceChildren(...marks);
   }
 }

@@ -1,0 +1,50 @@
+"""What several backends do in the same way."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+
+def array_of(array):
+    """A NumPy array of numbers that NumPy knows; of others, such as bfloat16, as float32."""
+    return array.astype("float32") if array.dtype.kind == "V" else array
+
+
+def applier(optimizer, variables):
+    """`keras_valleys._backend.applier` where variables are assigned to."""
+    return lambda slopes: optimizer.apply(slopes, variables)
+
+
+def updated(optimizer, weights, gradients_at, values, num):
+    """`keras_valleys._backend.updated` where compiled functions assign to variables."""
+    variables = [weights, *optimizer.variables]
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+    def count_update(_, count):
+        point = ops.convert_to_tensor(weights.value)
+        optimizer.apply([optimizer.scale_loss(1.0) * gradients_at(point)], [weights])
+        return count + 1
+
+    ops.fori_loop(0, num, count_update, ops.zeros((), "int32"))
+    return [ops.copy(ops.convert_to_tensor(variable.value)) for variable in variables]
+
+
+def logs_of_test_step(model, mapping, data):
+    """`keras_valleys._backend.logs_of_test_step` where `test_step` takes the data alone."""
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+        for metric in model.metrics:
+            metric.reset_state()
+        return model.test_step(data)
+
+
+def one_replica():
+    """`keras_valleys._backend.num_replicas` where there is no strategy with a scope."""
+    return 1
+
+
+@contextlib.contextmanager
+def no_random_numbers_apart():
+    """`keras_valleys._backend.random_numbers_apart` where all come from Keras' own seeds."""
+    yield lambda seed: None
