@@ -9,7 +9,8 @@ from keras_valleys._checks import refusal, shortened
 
 def flatten(variables):
     """The values of `variables` as one new vector of shape `(P,)`, each in C order."""
-    return np.concatenate([to_numpy(variable).ravel() for variable in variables])
+    parts = [to_numpy(variable).ravel() for variable in variables]
+    return np.concatenate(parts) if parts else np.empty(0, "float32")
 
 
 def flattener(variables):
@@ -41,9 +42,11 @@ def own_statistics(layer):
     ):
         return []
     states = {id(state) for state in _states_of(layer)}
+    # Keras has no public list of the weights that were never to be trained.
+    own = getattr(layer, "_non_trainable_variables", layer.non_trainable_variables)
     return [
         variable
-        for variable in getattr(layer, "_non_trainable_variables", ())
+        for variable in own
         if id(variable) not in states and "float" in keras.backend.standardize_dtype(variable.dtype)
     ]
 
@@ -51,6 +54,35 @@ def own_statistics(layer):
 def statistics_of(model):
     """The variables that training moves, or may move, without a gradient."""
     return list({id(v): v for one in layers_of(model) for v in own_statistics(one)}.values())
+
+
+def number_names(variables):
+    """One name for each number of some variables: "norm/moving_mean[2]", or of one "norm/count"."""
+    return tuple(
+        f"{variable.path}{list(index)}" if index else variable.path
+        for variable in variables
+        for index in np.ndindex(tuple(variable.shape))
+    )
+
+
+def moved(variables, rows):
+    """What moves of statistics along a path.
+
+    Args:
+        variables: Some variables.
+        rows: Array of shape `(T, Q)`: all their numbers at each row.
+
+    Returns:
+        Array of shape `(T, M)` and M names: of the variables of which any number changes.
+    """
+    kept, start = [], 0
+    changes = np.any(rows[1:] != rows[:1], axis=0)
+    for variable in variables:
+        part = slice(start, start := start + int(np.prod(variable.shape)))
+        if np.any(changes[part]):
+            kept.append((variable, part))
+    columns = np.concatenate([np.arange(part.start, part.stop) for _, part in kept] or [[]])
+    return rows[:, columns.astype(int)], number_names(variable for variable, _ in kept)
 
 
 def _states_of(layer):

@@ -16,6 +16,7 @@ from keras_valleys._backend import (
     num_replicas,
     side_by_side,
 )
+from keras_valleys._checks import refusal
 from keras_valleys._fingerprints import signature
 from keras_valleys._weights import flatten, select, to_numpy, variables_of
 from keras_valleys.objectives.data import Batches, average, count_values, rows_of
@@ -49,8 +50,15 @@ class Objective:
             "dense/kernel" or "kernel". `None` takes all trainable ones.
         batch_size: Number of rows that the model sees at once. It bounds the memory, and changes
             the loss where `model.evaluate` depends on it as well: for the loss reductions "sum"
-            and "mean_with_sample_weight", and for losses that couple rows. `None` takes all rows,
-            or batches of 16 MB of inputs.
+            and "mean_with_sample_weight", and for losses that couple rows; and with
+            `statistics="batch"`. `None` takes all rows, or batches of 16 MB of inputs.
+        statistics: How layers are evaluated that training moves without a gradient, such as
+            BatchNormalization. "held": with the statistics that the model has, at all points, as
+            `model.evaluate` does. Away from the model's weights these do not belong to the point.
+            "batch": with those of the batch, as in training; Dropout and noise stay off. It
+            depends on `batch_size`. "reestimated": BatchNormalization with the mean and variance
+            of all rows at each point, found in further passes over the data; other such layers
+            are held. A model without such layers is the same in all three.
 
     Attributes:
         model: The model.
@@ -65,9 +73,13 @@ class Objective:
         num_batches: Number of batches that the rows come in.
         num_values: Roughly how many numbers the model makes of a batch.
         streams: Whether each call reads the data set anew.
+        statistics: How statistics are evaluated.
+        statistics_names: One name for each of the Q statistics.
 
     Call arguments:
         points: Array of shape `(..., P)`.
+        statistics: Array of shape `(..., Q)`: the statistics that belong to each point, with
+            `statistics="held"`. `None` are those that the model has.
 
     Returns:
         Array of losses of shape `(...)`.
@@ -253,11 +265,13 @@ class Objective:
             or a tuple of arrays.
         """
         if self._statistics.needs_two_passes(self.num_batches):
-            raise ValueError(
-                "`Objective` expects one batch, or other statistics, for derivatives and descents. "
-                f"Received: statistics='reestimated' and {self.num_batches} batches, of which no "
-                "one has the statistics of all rows. Make the Objective with statistics='batch', "
-                f"or of arrays with batch_size={self.num_rows}."
+            raise refusal(
+                "Objective",
+                "one batch, or other statistics, for derivatives and descents",
+                f"statistics='reestimated' and {self.num_batches} batches, of which no one has the "
+                "statistics of all rows",
+                "Make the Objective with statistics='batch', or of arrays with "
+                f"batch_size={self.num_rows}.",
             )
         return self._compute(function, *arrays)
 
@@ -418,17 +432,20 @@ class Objective:
         if statistics is None:
             return None
         if self.statistics != "held":
-            raise ValueError(
-                "`Objective` expects statistics only where it holds them. Received: statistics at "
-                f"each point, of an Objective with statistics={self.statistics!r}. "
-                "Make it with statistics='held'."
+            raise refusal(
+                "Objective",
+                "statistics only where it holds them",
+                f"statistics at each point, of an Objective with statistics={self.statistics!r}",
+                "Make it with statistics='held'.",
             )
         numbers = np.asarray(statistics, self.dtype)
         if numbers.shape != (*shape, self._statistics.size):
-            raise ValueError(
-                f"`Objective` expects `statistics` of shape {(*shape, self._statistics.size)}, one "
-                f"number per name in `statistics_names` for each point. Received: shape "
-                f"{numbers.shape}. `objective.present_statistics()` is one row of it."
+            raise refusal(
+                "Objective",
+                f"`statistics` of shape {(*shape, self._statistics.size)}, one number per name in "
+                "`statistics_names` for each point",
+                f"shape {numbers.shape}",
+                "`objective.present_statistics()` is one row of it.",
             )
         return numbers.reshape(-1, self._statistics.size)
 
@@ -437,7 +454,7 @@ class Objective:
 
         def evaluate(rows, group):
             self.group = group
-            return self.compute(self._at_points, rows)
+            return self._compute(self._at_points, rows)
 
         rows = np.stack([self.point(), 0.99 * self.point() + 0.01])
         return side_by_side(evaluate, rows, 4 * (self.size + self.num_values))

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_valleys._weights import flatten, layers_of, own_statistics
+from keras_valleys._checks import refusal
+from keras_valleys._weights import flatten, layers_of, number_names, own_statistics
 
 MODES = ("held", "batch", "reestimated")
 CLOSE = 1e-5  # relative to the spread of a number: float32 knows no better
@@ -44,11 +45,7 @@ class Statistics:
     @property
     def names(self):
         """One name for each of the Q numbers, such as "batch_normalization/moving_mean[2]"."""
-        return tuple(
-            f"{variable.path}{list(index)}" if index else variable.path
-            for variable in self.variables
-            for index in np.ndindex(tuple(variable.shape))
-        )
+        return number_names(self.variables)
 
     def needs_two_passes(self, num_batches):
         """Whether the statistics of all rows must be known before the loss of a batch is."""
@@ -68,7 +65,7 @@ class Statistics:
 
     def present(self):
         """The present values as one new vector of shape `(Q,)`."""
-        return flatten(self.variables) if self.variables else np.empty(0, "float32")
+        return flatten(self.variables)
 
     def mapping(self, numbers):
         """Pairs of a variable and its part of a flat tensor of shape `(Q,)`."""
@@ -176,9 +173,11 @@ class Statistics:
 def check_mode(statistics):
     """Refuse what is no way to evaluate statistics."""
     if statistics not in MODES:
-        raise ValueError(
-            f"`Objective` expects `statistics` to be one of {', '.join(map(repr, MODES))}. "
-            f"Received: statistics={statistics!r}. Use 'batch' for models with BatchNormalization."
+        raise refusal(
+            "Objective",
+            f"`statistics` to be one of {', '.join(map(repr, MODES))}",
+            {"statistics": statistics},
+            "Use 'batch' for surfaces of models with BatchNormalization.",
         )
 
 

@@ -1,5 +1,6 @@
 """What an optimizer did: the weights and the loss at each step."""
 
+from keras_valleys.trajectories.measuring import measured
 from keras_valleys.trajectories.projection import Plane, Projection, on_surface, project, span
 from keras_valleys.trajectories.trajectory import Trajectory
 from keras_valleys.trajectories.weight_files import from_checkpoints
@@ -8,6 +9,7 @@ __all__ = [
     "Projection",
     "Trajectory",
     "from_checkpoints",
+    "measured",
     "on_surface",
     "project",
     "span",

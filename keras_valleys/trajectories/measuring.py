@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_valleys.trajectories.projection import blocks
-from keras_valleys.trajectories.trajectory import Trajectory
+from keras_valleys._checks import refusal
+from keras_valleys.trajectories.trajectory import Trajectory, blocks
 
 
 def measured(trajectory: Trajectory, objective) -> Trajectory:
@@ -38,10 +38,11 @@ def measured(trajectory: Trajectory, objective) -> Trajectory:
     [1.0, 0.0]
     """
     if trajectory.weights.shape[1] != objective.size:
-        raise ValueError(
-            f"`measured` expects a trajectory over the objective's {objective.size} weights. "
-            f"Received: one over {trajectory.weights.shape[1]}. Record all trainable weights, or "
-            "make the Objective with `variables=` as they were recorded."
+        raise refusal(
+            "measured",
+            f"a trajectory over the objective's {objective.size} weights",
+            f"one over {trajectory.weights.shape[1]}",
+            "Record all trainable weights, or make the Objective with `variables=` as recorded.",
         )
     columns = _columns(trajectory, objective)
     losses = np.full(len(trajectory), np.nan)
@@ -65,10 +66,11 @@ def _columns(trajectory, objective):
         return np.arange(len(known))
     if len(place) < len(known) or len(set(names)) < len(names) or set(names) - set(known):
         unknown = sorted(set(names) - set(known)) or names
-        raise ValueError(
-            "`measured` expects an objective of the model that was recorded. Received: a path with "
-            f"the statistics {unknown[0]!r} ..., which the objective's model has not, or not once. "
-            "Build the model as it was, with layers named as they were."
+        raise refusal(
+            "measured",
+            "an objective of the model that was recorded",
+            f"a path with the statistics {unknown[0]!r}, which the objective's model has not once",
+            "Build the model as it was, with layers named as they were.",
         )
     return np.array([place[name] for name in names])
 

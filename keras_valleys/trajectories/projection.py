@@ -7,9 +7,8 @@ import numpy as np
 
 from keras_valleys._checks import refusal
 from keras_valleys._results import Result, counted, cut, frozen
-from keras_valleys.trajectories.trajectory import Trajectory
-
-BLOCK = 2**20  # numbers of a path that are held as float64 at once
+from keras_valleys.trajectories.measuring import measured
+from keras_valleys.trajectories.trajectory import Trajectory, blocks, first_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,22 +33,6 @@ class Plane:
         inside = away @ self.basis.T
         away -= inside @ self.basis
         return inside, away
-
-
-def blocks(weights, rows=None):
-    """Row numbers and float64 copies of the finite rows, some at a time."""
-    rows = np.arange(len(weights)) if rows is None else rows
-    size = max(1, BLOCK // max(1, weights.shape[1]))
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        block = weights[part].astype("float64")
-        finite = np.all(np.isfinite(block), axis=1)
-        yield (part, block) if finite.all() else (part[finite], block[finite])
-
-
-def first_finite(weights):
-    """The first row without NaN and infinities, as float64, or `None`."""
-    return next((block[0] for _, block in blocks(weights) if len(block)), None)
 
 
 def inside(weights, plane):
@@ -211,13 +194,16 @@ class Projection(Result):
             the weights are not finite.
         distances: Array of shape `(T,)`: the Euclidean distance from it in weight space.
         travelled: Array of shape `(T,)`: the Euclidean distance from the first finite row.
-        losses: Array of shape `(T,)`: the true losses; NaN where unknown.
+        losses: Array of shape `(T,)`: the losses of the rows, of the kind that `loss_kind` says; NaN
+            where unknown.
         plane_losses: Array of shape `(T,)`: the losses at the nearest points; NaN where unknown.
         explained_variance: Share, 0 to 1, of the variance of the finite rows about their mean
             that lies in the line or plane; NaN for a path that does not move.
         num_diverged: Number of rows whose weights or loss are not finite.
         num_weights: P.
         label: Name of the run.
+        loss_kind: "true" or "recorded", as of a `Trajectory`: recorded losses are of single batches
+            in training mode, and not to be compared with those on the plane.
     """
 
     steps: np.ndarray
@@ -230,6 +216,7 @@ class Projection(Result):
     num_diverged: int
     num_weights: int
     label: str = ""
+    loss_kind: str = "recorded"
 
     def __post_init__(self):
         for name in ("steps", "coordinates", "distances", "travelled", "losses", "plane_losses"):
@@ -253,7 +240,8 @@ def on_surface(trajectory, surface, objective=None):
         trajectory: A `Trajectory` over P weights; it is read in blocks.
         surface: A `keras_valleys.surfaces.Surface` over the same weights.
         objective: The surface's `keras_valleys.objectives.Objective`. It measures the losses on
-            the plane, and the true ones that are NaN; recorded ones stay. `None` measures nothing.
+            the plane, and as `measured` does the true ones of the path, in place of what was
+            recorded. `None` measures nothing.
 
     Returns:
         A `Projection`. Without an objective an unknown loss (NaN) does not count as diverged.
@@ -282,11 +270,11 @@ def on_surface(trajectory, surface, objective=None):
     inside, distances, travelled, share = measure(weights, plane)
     coordinates = inside @ plane.to_coordinates
     finite = ~np.isnan(travelled)
+    if objective is not None:
+        trajectory = _completed(trajectory, objective)
     losses = trajectory.losses.astype("float64")
     plane_losses, diverged = np.full(len(losses), np.nan), ~finite | np.isinf(losses)
     if objective is not None and finite.any():
-        for rows, block in blocks(weights, np.flatnonzero(finite & np.isnan(losses))):
-            losses[rows] = objective(block)
         feet = coordinates[finite]
         plane_losses[finite] = objective.along(feet, surface.directions, surface.origin)
         diverged |= ~np.isfinite(losses)
@@ -301,7 +289,19 @@ def on_surface(trajectory, surface, objective=None):
         int(diverged.sum()),
         size,
         trajectory.label,
+        trajectory.loss_kind,
     )
+
+
+def _completed(trajectory, objective):
+    """A path with the true loss at each row; those that it has stay."""
+    if trajectory.loss_kind == "true" and not np.isnan(trajectory.losses).any():
+        return trajectory
+    found = measured(trajectory, objective)
+    if trajectory.loss_kind == "true":
+        known = ~np.isnan(trajectory.losses)
+        found = dataclasses.replace(found, losses=np.where(known, trajectory.losses, found.losses))
+    return found
 
 
 def project(weights, surface):

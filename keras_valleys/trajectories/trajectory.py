@@ -7,6 +7,8 @@ import numpy as np
 from keras_valleys._checks import refusal
 from keras_valleys._results import Result, Saved, counted, cut, frozen
 
+BLOCK = 2**20  # numbers of a path that are held as float64 at once
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Trajectory(Result, Saved, kind="trajectory"):
@@ -22,6 +24,12 @@ class Trajectory(Result, Saved, kind="trajectory"):
         losses: Array of shape `(T+1,)`; NaN where the loss is not known.
         label: Name of the run, as in a legend.
         loss_source: Where the losses came from, in words.
+        statistics: Array of shape `(T+1, Q)`: what training moved without a gradient, such as the
+            means and variances of BatchNormalization, at each row. `None` is none, Q = 0.
+        statistics_names: One name for each of the Q numbers, as in
+            `keras_valleys.objectives.Objective.statistics_names`.
+        loss_kind: "recorded": as the fit had them, each of its step's batch in training mode. Or
+            "true": of all rows of an objective in evaluation mode, as `measured` gives them.
 
     Raises:
         ValueError: The shapes do not belong together, or the steps do not rise.
@@ -38,6 +46,9 @@ class Trajectory(Result, Saved, kind="trajectory"):
     losses: np.ndarray
     label: str = ""
     loss_source: str = ""
+    statistics: np.ndarray | None = None
+    statistics_names: tuple = ()
+    loss_kind: str = "recorded"
 
     def __post_init__(self):
         steps, weights, losses = map(frozen, (self.steps, self.weights, self.losses))
@@ -67,7 +78,28 @@ class Trajectory(Result, Saved, kind="trajectory"):
                 {"steps": steps},
                 "Sort the rows by step, one row per step.",
             )
+        names = tuple(map(str, self.statistics_names))
+        if self.statistics is None:
+            statistics = frozen(np.empty((len(steps), 0), "float32"))
+        else:
+            statistics = frozen(self.statistics)
+        if statistics.shape != (len(steps), len(names)) or statistics.dtype.kind not in "iuf":
+            raise refusal(
+                "Trajectory",
+                "`statistics` of shape (T+1, Q), numbers, and one name for each of the Q",
+                f"statistics {statistics.shape} of dtype {statistics.dtype}, {len(steps)} rows, "
+                f"{len(names)} names",
+                "Give each row its statistics, or none of them any.",
+            )
+        if self.loss_kind not in ("recorded", "true"):
+            raise refusal(
+                "Trajectory",
+                "`loss_kind` to be 'recorded' or 'true'",
+                {"loss_kind": self.loss_kind},
+                "Use 'recorded' for what a fit had; `measured` gives the true losses.",
+            )
         self._set(steps=steps, weights=weights, losses=losses)
+        self._set(statistics=statistics, statistics_names=names)
 
     def __len__(self):
         return len(self.steps)
@@ -77,3 +109,19 @@ class Trajectory(Result, Saved, kind="trajectory"):
         steps = f", steps {self.steps[0]} to {self.steps[-1]}" if rows else ""
         label = f", label={cut(self.label)!r}" if self.label else ""
         return f"{counted(rows, 'row')} of {counted(numbers, 'weight')}{steps}{label}"
+
+
+def blocks(weights, rows=None):
+    """Row numbers and float64 copies of the finite rows, some at a time."""
+    rows = np.arange(len(weights)) if rows is None else rows
+    size = max(1, BLOCK // max(1, weights.shape[1]))
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        block = weights[part].astype("float64")
+        finite = np.all(np.isfinite(block), axis=1)
+        yield (part, block) if finite.all() else (part[finite], block[finite])
+
+
+def first_finite(weights):
+    """The first row without NaN and infinities, as float64, or `None`."""
+    return next((block[0] for _, block in blocks(weights) if len(block)), None)

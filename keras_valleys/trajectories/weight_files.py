@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from keras_valleys._checks import refusal, shortened
-from keras_valleys._weights import flatten, to_numpy
+from keras_valleys._weights import flatten, moved, statistics_of, to_numpy
 from keras_valleys.trajectories.trajectory import Trajectory
 
 ENDINGS = (".weights.h5", ".keras")
@@ -74,22 +74,24 @@ def check(model, files, steps):
 
 
 def read(model, files):
-    """The trainable weights in each file, `(T, P)`; the model is afterwards as it was."""
+    """What is in each file: trainable weights `(T, P)`, statistics that move `(T, Q)`, Q names.
+
+    The model is afterwards as it was.
+    """
     optimizer = getattr(model, "optimizer", None)
     every = {id(v): v for v in [*model.variables, *getattr(optimizer, "variables", ())]}
     before = [(variable, np.array(to_numpy(variable))) for variable in every.values()]
-    rows = None
-    own = _own_content(model)
+    own, statistics = _own_content(model), statistics_of(model)
+    rows, others = [], []
     try:
-        for number, file in enumerate(files):
+        for file in files:
             _load(model, file, own)
-            row = flatten(model.trainable_variables)
-            rows = np.empty((len(files), row.size), row.dtype) if rows is None else rows
-            rows[number] = row
+            rows.append(flatten(model.trainable_variables))
+            others.append(flatten(statistics))
     finally:
         for variable, value in before:
             variable.assign(value)
-    return rows
+    return np.stack(rows), *moved(statistics, np.stack(others))
 
 
 def _load(model, file, own):
@@ -150,7 +152,8 @@ def from_checkpoints(model, paths, steps=None, label=""):
         label: Name of the run, as in a legend.
 
     Returns:
-        A `Trajectory` whose losses are NaN: the files do not hold them.
+        A `Trajectory` whose losses are NaN: the files do not hold them, and `measured` finds them.
+        It has the statistics in the files, such as the means of BatchNormalization.
 
     Raises:
         FileNotFoundError: No file matches, or one of the list is missing.
@@ -170,6 +173,7 @@ def from_checkpoints(model, paths, steps=None, label=""):
     files = find(paths)
     steps = steps_of(files) if steps is None else np.asarray(steps)
     check(model, files, steps)
-    weights = read(model, files)
+    weights, statistics, names = read(model, files)
     unknown = np.full(len(files), np.nan)
-    return Trajectory(steps, weights, unknown, label, "none: weights from files")
+    source = "none: weights from files"
+    return Trajectory(steps, weights, unknown, label, source, statistics, names)
