@@ -52,8 +52,10 @@ def own_statistics(layer):
 
 
 def statistics_of(model):
-    """The variables that training moves, or may move, without a gradient."""
-    return list({id(v): v for one in layers_of(model) for v in own_statistics(one)}.values())
+    """The variables that training moves, or may move, without a gradient, in the model's order."""
+    found = {id(v): v for one in layers_of(model) for v in own_statistics(one)}
+    place = {id(variable): k for k, variable in enumerate(model.variables)}
+    return sorted(found.values(), key=lambda variable: place.get(id(variable), len(place)))
 
 
 def number_names(variables):

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import math
 import operator
+import warnings
 
 import keras
 import numpy as np
@@ -147,7 +148,8 @@ class Objective:
         self._statistics = Statistics(
             model, statistics, lambda: model(first_batch[0], training=True)
         )
-        self._loss_of(point, rest, [v.value for v in rest], first_batch)
+        with self._statistics.counting():
+            self._loss_of(point, rest, [v.value for v in rest], first_batch)
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
         self._functions = {}
@@ -332,11 +334,18 @@ class Objective:
             (self._along, self._along_with) if plane else (self._at_points, self._at_points_with)
         )
         found = self._statistics.of_all_rows(self._moments(function, rows, *plane))
-        for _ in range(self._statistics.num_layers - 1):
+        for _ in range(self._statistics.most_passes - 1):
             before, both = found, np.concatenate([rows, found], axis=1)
             found = self._statistics.of_all_rows(self._moments(function_with, both, *plane))
             if self._statistics.agree(before, found):
-                break
+                return found
+        if self._statistics.is_shared:
+            warnings.warn(
+                "`Objective` has not found statistics on which all calls of a shared layer agree, "
+                f"in {self._statistics.most_passes} passes over the data. Use statistics='batch'.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return found
 
     def _moments(self, function, *arrays):

@@ -10,9 +10,10 @@ import numpy as np
 from keras import ops
 
 from keras_valleys._checks import refusal
-from keras_valleys._weights import flatten, layers_of, number_names, own_statistics
+from keras_valleys._weights import flatten, layers_of, number_names, own_statistics, statistics_of
 
 MODES = ("held", "batch", "reestimated")
+MOST_PASSES = 40  # of a model that calls a layer more than once
 CLOSE = 1e-5  # relative to the spread of a number: float32 knows no better
 
 
@@ -34,9 +35,10 @@ class Statistics:
         owners = {layer: own_statistics(layer) for layer in layers_of(model)}
         owners = {layer: own for layer, own in owners.items() if own}
         self.mode = mode
-        self.variables = list({id(v): v for own in owners.values() for v in own}.values())
+        self.variables = statistics_of(model)
         self.layers = _moving(owners, forward)
         self._normalizing = [layer for layer in self.layers if _is_standard(layer)]
+        self._num_calls = {}
         sizes = [int(np.prod(variable.shape)) for variable in self.variables]
         ends = np.cumsum([0, *sizes]).tolist()
         self.size = ends[-1]
@@ -49,12 +51,29 @@ class Statistics:
 
     def needs_two_passes(self, num_batches):
         """Whether the statistics of all rows must be known before the loss of a batch is."""
+        if self.mode != "reestimated" or not self._normalizing:
+            return False
         renormalizing = any(getattr(layer, "renorm", False) for layer in self._normalizing)
-        return (
-            self.mode == "reestimated"
-            and bool(self._normalizing)
-            and (num_batches > 1 or renormalizing)
-        )
+        return num_batches > 1 or renormalizing or self.is_shared
+
+    @property
+    def is_shared(self):
+        """Whether the model calls a layer more than once, whose statistics are then of all calls."""
+        return max(self._num_calls.values(), default=0) > 1
+
+    def counting(self):
+        """The context in which a run of the model shows how often it calls each layer."""
+
+        def counted(layer):
+            call = layer.call
+
+            def count(*args, **options):
+                self._num_calls[layer] = self._num_calls.get(layer, 0) + 1
+                return call(*args, **options)
+
+            return count
+
+        return _calls({layer: counted(layer) for layer in self._normalizing})
 
     def in_use(self):
         """The context in which the model's loss is that of the mode, for one batch."""
@@ -87,9 +106,9 @@ class Statistics:
         return f"statistics of all {num_rows} rows at each point{rest}"
 
     @property
-    def num_layers(self):
-        """Number of layers whose statistics are found anew."""
-        return len(self._normalizing)
+    def most_passes(self):
+        """Number of passes over the data that make the statistics of all layers exact."""
+        return MOST_PASSES if self.is_shared else len(self._normalizing)
 
     def moments_of(self, run, *, by_batch):
         """What reaches each BatchNormalization while `run()` runs the model on a batch.

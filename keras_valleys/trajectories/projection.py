@@ -194,7 +194,7 @@ class Projection(Result):
             the weights are not finite.
         distances: Array of shape `(T,)`: the Euclidean distance from it in weight space.
         travelled: Array of shape `(T,)`: the Euclidean distance from the first finite row.
-        losses: Array of shape `(T,)`: the losses of the rows, of the kind that `loss_kind` says; NaN
+        losses: Array of shape `(T,)`: the losses of the rows, of the kind of `loss_kind`; NaN
             where unknown.
         plane_losses: Array of shape `(T,)`: the losses at the nearest points; NaN where unknown.
         explained_variance: Share, 0 to 1, of the variance of the finite rows about their mean

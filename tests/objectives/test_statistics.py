@@ -352,9 +352,9 @@ def test_an_objective_with_statistics_travels_and_has_its_own_signature():
     "make, message",
     [
         (functools.partial(Objective, statistics="frozen"), "one of 'held', 'batch', 'reest"),
-        (lambda *a: Objective(*a)(np.zeros(62), np.zeros(3)), "expects `statistics` of shape"),
+        (lambda *a: Objective(*a)(np.zeros(65), np.zeros(3)), "expects `statistics` of shape"),
         (
-            lambda *a: Objective(*a, statistics="batch")(np.zeros(62), np.zeros(18)),
+            lambda *a: Objective(*a, statistics="batch")(np.zeros(65), np.zeros(18)),
             "expects statistics only where it holds them",
         ),
     ],
