@@ -26,13 +26,14 @@ def rosette_surface(root=4, num=2001, start=-np.pi / 2, stop=np.pi / 2):
     phi = np.linspace(start, stop, num)
     errors = np.abs(np.tan(phi)[:, None, None] * x - y)
     losses = (errors ** (2 / root)).mean(axis=(1, 2))
-    return Surface(losses, [phi], [[1.0]], [0.0], ["phi"], f"root {root}")
+    angle = {"periods": np.pi, "units": "rad"}
+    return Surface(losses, [phi], [[1.0]], [0.0], ["phi"], f"root {root}", **angle)
 
 
-def line_surface(losses=None, labels=("width",)):
+def line_surface(losses=None, labels=("width",), **options):
     x = np.linspace(-2, 3, 301)
     losses = np.cos(3 * x) + 0.1 * x if losses is None else losses
-    return Surface(losses, [x], [[1.0]], [0.0], labels)
+    return Surface(losses, [x], [[1.0]], [0.0], labels, **options)
 
 
 def plane_surface(start=-1.0):
@@ -59,7 +60,7 @@ PICTURES = {
     "split": lambda theme: plots.split(ROWS, ROWS, theme=theme),
     "fit": lambda theme: plots.fit(ROWS, ROWS[1], theme=theme),
     "loss_by_step": lambda theme: plots.loss_by_step([PHI, PLANE_PATH], theme=theme),
-    "weight_by_step": lambda theme: plots.weight_by_step(PHI, theme=theme),
+    "weight_by_step": lambda theme: plots.weight_by_step(PHI, unit="rad", theme=theme),
     "circle": lambda theme: plots.circle(rosette_surface(), PHI, theme=theme),
     "curve": lambda theme: plots.curve(rosette_surface(), PHI, theme=theme),
     "curves": lambda theme: plots.curves([rosette_surface(1), rosette_surface()], theme=theme),
@@ -185,9 +186,9 @@ def test_loss_by_step_counts_what_diverged_and_takes_logarithms():
     assert plots.loss_by_step(path([[1.0], [2]], [1e-3, 50])).axes[0].get_yscale() == "log"
 
 
-def test_weight_by_step_draws_phi_in_degrees_and_others_as_they_are():
+def test_weight_by_step_draws_radians_in_degrees_and_others_as_they_are():
     two = path([[0.5, np.pi / 2], [0.7, -np.pi / 6]])
-    axes = plots.weight_by_step(two, index=1).axes[0]
+    axes = plots.weight_by_step(two, index=1, name="phi", unit="rad").axes[0]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [90, -30])
     assert axes.get_ylabel() == "phi (°)"
     axes = plots.weight_by_step(two, name="kernel").axes[0]
@@ -328,13 +329,14 @@ def test_curve_leaves_gaps_where_the_loss_diverged():
 
 @pytest.mark.parametrize("draw_picture", [plots.curve, plots.circle])
 def test_nothing_finite_is_still_a_picture(draw_picture):
-    surface = line_surface(np.full(301, np.nan), labels=("phi",))
+    angle = {"labels": ("phi",), "periods": 2 * np.pi, "units": "rad"}
+    surface = line_surface(np.full(301, np.nan), **angle)
     lost = path([np.nan, np.inf, 0.5], [np.nan, np.nan, np.inf])
     for given in ((), lost, [lost, lost], path(np.zeros((0, 1)))):
         assert draw(draw_picture(surface, given)).shape[2] == 3
         draw(draw_picture(rosette_surface(), given))
     draw(draw_picture(rosette_surface(), path([0.3])))
-    draw(draw_picture(line_surface(np.full(301, 2.0), labels=("phi",)), PHI))
+    draw(draw_picture(line_surface(np.full(301, 2.0), **angle), PHI))
 
 
 def test_curve_compares_several_paths_in_the_colors_of_their_optimizers():
@@ -369,7 +371,7 @@ def test_curve_and_circle_refuse_a_plane():
         plots.curve(plane_surface())
     with pytest.raises(ValueError, match="`circle` expects a 1-D surface.*Use `contour`"):
         plots.circle(plane_surface())
-    with pytest.raises(ValueError, match="`circle` expects a surface over an angle"):
+    with pytest.raises(ValueError, match="`circle` expects a surface with a period"):
         plots.circle(line_surface())
 
 
@@ -406,10 +408,14 @@ def test_circle_says_where_it_is_cut_and_marks_the_valleys_twice():
     np.testing.assert_allclose(np.diff(angles), 36, atol=0.3)
 
 
-def test_circle_draws_a_longer_surface_once():
+def test_circle_draws_one_period_of_a_longer_surface_on_both_sides():
     surface = rosette_surface(start=-1.2, stop=4.0, num=901)
-    marks = [line for line in plots.circle(surface).axes[0].lines if line.get_gid() == "valleys"]
-    assert len(marks) == len(find_valleys(surface))
+    axes = plots.circle(surface).axes[0]
+    marks = [line for line in axes.lines if line.get_gid() == "valleys"]
+    assert len(marks) == 2 * len(find_valleys(surface)) == 10
+    inside = surface.coordinates[0] < -1.2 + np.pi
+    crest = [len(line.get_data_3d()[0]) for line in axes.lines]
+    assert crest.count(np.count_nonzero(inside)) == 4  # on each side behind and in front
 
 
 def test_circle_keeps_a_path_on_its_side_of_the_ring():
@@ -477,7 +483,8 @@ def test_contour_transposes_and_marks_the_minimum():
 def two_wells():
     x, y = np.linspace(-1.7, 1.9, 61), np.linspace(-1, 2, 43)
     losses = (x[:, None] ** 2 - 1) ** 2 + x[:, None] / 4 + y**2
-    return Surface(losses, [x, y], np.eye(2), np.zeros(2), ["phi", "bias"])
+    names, units = ["phi", "bias"], ["rad", ""]
+    return Surface(losses, [x, y], np.eye(2), np.zeros(2), names, units=units)
 
 
 def test_contour_marks_valleys_and_their_basins():
