@@ -112,13 +112,18 @@ class Saved:
             FileNotFoundError: There is no such file.
             ValueError: The file is damaged or of another kind.
         """
-        stored = read_archive(path, cls._kind)
+        stored = cls._of_today(read_archive(path, cls._kind))
         make: typing.Any = cls
         try:
             found = [(field.name, _restored(stored, field)) for field in _fields(cls)]
             return make(**{name: value for name, value in found if value is not _ABSENT})
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, cls._kind, error) from error
+
+    @classmethod
+    def _of_today(cls, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What is in a file, as today's version writes it, where a default would not do."""
+        return stored
 
 
 _ABSENT = object()

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from keras_valleys.trajectories import Plane, project
-from keras_valleys.valleys import find_valleys
+from keras_valleys.valleys import closed
 from tensorboard_plugin_valleys.metadata import (
     CHUNK_ROWS,
     PLUGIN_NAME,
@@ -21,27 +21,14 @@ SECONDS = 0.5  # the longest that a row waits, while others follow
 MAX_WRITES = 32  # of one chunk: a slow run makes small ones rather than write the same rows again
 
 
-def periods(surface):
-    """Per axis its period, or `None`: a line at phi and at phi + pi is the same line."""
-    axes = zip(surface.coordinates, surface.labels, strict=True)
-    return tuple(
-        math.pi if label == "phi" and 0 < np.diff(axis).max(initial=0) < 3 else None
-        for axis, label in axes
-    )
-
-
-def valleys_of(surface):
-    """The valleys of a surface, joined round an angle."""
-    return find_valleys(surface, periodic=periods(surface))
-
-
 def surface_info(surface, found):
-    """The dictionary that `tensorboard_plugin_valleys.payload` describes."""
+    """The dictionary that `tensorboard_plugin_valleys.payload` describes, of a closed surface."""
     return {
         "labels": list(surface.labels),
         "loss_name": surface.loss_name,
         "coordinates": [axis.tolist() for axis in surface.coordinates],
-        "periods": list(periods(surface)),
+        "periods": list(found.periodic),
+        "units": list(surface.units),
         "num_weights": surface.origin.size,
         "valleys": [
             {
@@ -84,10 +71,11 @@ class SurfaceRecord:
     """
 
     def __init__(self, surface, found):
-        self.losses = surface.losses.astype("float32")
+        shown = closed(found.surface)
+        self.losses = shown.losses.astype("float32")
         self.surface, self.valleys = surface, found
         self._plane = Plane.through(surface.origin, surface.directions)
-        text = json.dumps(surface_info(surface, self.valleys)).encode()
+        text = json.dumps(surface_info(shown, found)).encode()
         self.info = np.frombuffer(text, "uint8")
         self.digest = hashlib.sha256(self.losses.tobytes() + text).hexdigest()[:16].encode()
 
@@ -117,14 +105,17 @@ class PathChunks:
             surface may follow. Those of the surface's axes count, where there is one.
         label: Name of the run.
         record: The `SurfaceRecord`, written at once, or `None`.
+        units: Units of the coordinates; those of the surface count as well. `None` for none.
     """
 
-    def __init__(self, writer, names, label="", record=None):
+    def __init__(self, writer, names, label="", record=None, *, units=None):
         self._writer, self._record, self._num_coordinates = writer, record, len(names)
+        units = [""] * len(names) if units is None else units
         if record is not None:
-            names = record.surface.labels
+            names, units = record.surface.labels, record.surface.units
             record.write(writer)
-        self._content = json.dumps({"coordinates": list(names), "label": label}).encode()
+        content = {"coordinates": list(names), "units": list(units), "label": label}
+        self._content = json.dumps(content).encode()
         self._rows, self._number, self._writes = [], 0, 0
         self._unwritten, self._due = 0, 0.0  # the first row shows at once that a run has begun
 

@@ -1,5 +1,7 @@
 """Constraints on weights."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,6 +21,9 @@ class WrapAngle(keras.constraints.Constraint):
     inside is not changed; a step over the pole of tan comes back on the other side instead of
     drifting away. NaN stays NaN, and an infinite angle becomes NaN.
 
+    A weight under it has the period pi and is in radians, in surfaces too, unless its layer says
+    something else.
+
     Call arguments:
         w: Tensor or variable of any shape, radians.
 
@@ -27,6 +32,8 @@ class WrapAngle(keras.constraints.Constraint):
     >>> round(float(keras_valleys.constraints.WrapAngle()(3.0)), 4)
     -0.1416
     """
+
+    period, unit = math.pi, "rad"
 
     # pi in two parts, so that k * _PI_HIGH is exact for |k| < 2**15 and far angles wrap as
     # precisely as they are represented (Cody and Waite's reduction).

@@ -24,6 +24,9 @@ class AngleFit(keras.layers.Layer):
     `y = tan(phi) * x`, with the single weight `phi` of shape `()`. tan has a pole at `pi/2`, a
     vertical line; `keras_valleys.constraints.WrapAngle` keeps phi on one side of it.
 
+    A line at phi and at `phi + pi` is the same: surfaces over phi have the period pi (not so with a
+    regularizer, which tells the two apart), and are in radians.
+
     phi is kept, and tan is computed, in float32 or finer under every dtype policy. Where the
     layer's compute dtype is narrower, its outputs are rounded to that dtype: the loss over phi
     becomes a staircase and training stops early, and the layer warns once when it is built.
@@ -87,6 +90,7 @@ class AngleFit(keras.layers.Layer):
             constraint=self.phi_constraint,
             autocast=False,
         )
+        self.phi.period, self.phi.unit = math.pi, "rad"
 
     def call(self, inputs):
         slope = ops.tan(self.phi)

@@ -8,10 +8,11 @@ import numpy as np
 
 from keras_valleys._checks import refusal
 from keras_valleys._files import write_whole
-from keras_valleys._tab import path_rows, surface_info, valleys_of
+from keras_valleys._tab import path_rows, surface_info
 from keras_valleys.plots import optimizer_color
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectory, on_surface
+from keras_valleys.valleys import closed, find_valleys
 from tensorboard_plugin_valleys import assets, payload
 
 __all__ = ["write_html"]
@@ -58,8 +59,8 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
 
     Args:
         path: Path of the file; an older file there is replaced, whole or not at all.
-        surface: A `keras_valleys.surfaces.Surface`. An axis labelled "phi" is an angle in radians,
-            shown in degrees, and joined after half a turn.
+        surface: A `keras_valleys.surfaces.Surface`. Radians are shown in degrees, and a curve with
+            a period also wrapped round a circle.
         trajectories: A `keras_valleys.trajectories.Trajectory` over the same weights, or a list of
             them.
         title: Heading of the page; `None` takes the name of the loss.
@@ -94,17 +95,19 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
             ImportError,
         )
     title = f"{surface.loss_name.replace('_', ' ')}" if title is None else str(title)
-    found = valleys_of(surface)
+    found, drawn = find_valleys(surface), closed(surface)
     shown = [_path(trajectory, surface, found) for trajectory in trajectories]
     data = {
         "title": title,
-        "surface": payload.surface_payload(surface.losses, surface_info(surface, found)),
+        "surface": payload.surface_payload(drawn.losses, surface_info(drawn, found)),
         "runs": [
             {"name": name, "number": k, "color": optimizer_color(name), "surface": "surface"}
             for k, name in enumerate(names)
         ],
         "paths": {
-            name: base64.b64encode(payload.path_payload(rows, surface.labels, name)).decode()
+            name: base64.b64encode(
+                payload.path_payload(rows, surface.labels, name, units=surface.units)
+            ).decode()
             for name, rows in zip(names, shown, strict=True)
         },
     }

@@ -6,9 +6,9 @@ A run holds, as tensors of the plugin `PLUGIN_NAME`:
   content is a digest, equal for runs on the same surface.
 - `SURFACE_INFO_TAG`: what else is known of the surface, JSON as uint8 (see `payload`).
 - `path_tag(k)`: chunk k of the path, float64 of shape `(rows, 4 + K)`, its columns `COLUMNS` and
-  the K coordinates; its plugin content is JSON with the names of the coordinates and the run's
-  label. A chunk is written anew, with more rows, until it is full: readers keep the last version
-  of each tag, so that no sampling loses a row.
+  the K coordinates; its plugin content is JSON with the names and units of the coordinates and the
+  run's label. A chunk is written anew, with more rows, until it is full: readers keep the last
+  version of each tag, so that no sampling loses a row.
 """
 
 PLUGIN_NAME = "keras_valleys"

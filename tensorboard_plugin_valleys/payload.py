@@ -4,7 +4,9 @@ Info of a surface, a dictionary for JSON, written once by whoever has the `Surfa
 
     labels, loss_name    names of the K axes and of the loss
     coordinates          K lists of rising numbers
-    periods              per axis its period, or null
+    periods              per axis its period, or null; a surface with one is closed: where its first
+                         and last sample are one place, both are there
+    units                per axis its unit, "" for none; "rad" is shown in degrees
     num_weights          P
     valleys              list of {position: K numbers, loss, depth, width}, by index; depth and
                          width are null where they are infinite
@@ -16,8 +18,8 @@ more than a picture can show; `resolution` says how much there was.
 
     uint32               length of the header
     header               JSON, padded with spaces so that what follows begins at a multiple of 8:
-                         label, coordinates (their names), num_rows (shown), total_rows,
-                         last_step, num_derailments
+                         label, coordinates (their names), units, num_rows (shown),
+                         total_rows, last_step, num_derailments
     float64 (n,)         step of each row
     float32 (3 + K, n)   loss, distance from the surface, index of the valley (-1 for none), and
                          the K coordinates; NaN where unknown
@@ -60,19 +62,26 @@ def surface_payload(losses, info):
         kept = tuple(_stride(size) for size in losses.shape)
     return {
         **info,
+        "units": units_of(info.get("labels", ()), info.get("units")),
         "resolution": list(losses.shape),
         "coordinates": [axis[rows].tolist() for axis, rows in zip(axes, kept, strict=True)],
         "losses": finite_or_null(losses[np.ix_(*kept)]),
     }
 
 
-def path_payload(rows, names, label=""):
+def units_of(names, units=None):
+    """The units of coordinates; what version 0.1 wrote has none, and "phi" was an angle there."""
+    return ["rad" if name == "phi" else "" for name in names] if units is None else list(units)
+
+
+def path_payload(rows, names, label="", *, units=None):
     """A path, packed.
 
     Args:
         rows: Array of shape `(T, 4 + K)`: step, loss, distance, valley, K coordinates.
         names: The names of the K coordinates.
         label: Name of the run, as in a legend.
+        units: The units of the coordinates; `None` for none.
 
     Returns:
         Bytes.
@@ -89,6 +98,7 @@ def path_payload(rows, names, label=""):
     header = {
         "label": label,
         "coordinates": list(names),
+        "units": [""] * len(names) if units is None else list(units),
         "num_rows": len(kept),
         "total_rows": len(rows),
         "last_step": int(rows[-1, 0]) if len(rows) else -1,

@@ -84,13 +84,13 @@ class ValleysPlugin(base_plugin.TBPlugin):
     def _path(self, request):
         run, tags = self._find_run(request)
         chunks = sorted(tag for tag in tags if tag.startswith(metadata.PATH_PREFIX))
-        names, label = _described(tags[chunks[0]]) if chunks else ([], "")
+        names, units, label = _described(tags[chunks[0]]) if chunks else ([], [], "")
         width = len(metadata.COLUMNS) + len(names)
         found = self._read(request, run, chunks) if chunks else {}
         parts = [found[tag] for tag in chunks if tag in found]
         parts = [part for part in parts if part.ndim == 2 and part.shape[1] == width]
         rows = np.concatenate([np.empty((0, width)), *parts])
-        packed = payload.path_payload(rows, names, label)
+        packed = payload.path_payload(rows, names, label, units=units)
         return http_util.Respond(request, packed, "application/octet-stream")
 
     def _find_run(self, request):
@@ -138,12 +138,13 @@ def _surface_id(run, tags):
 
 
 def _described(chunk):
-    """The names of the coordinates and the label, as the path's first chunk tells them."""
+    """Names and units of the coordinates, and the label, as the path's first chunk tells them."""
     try:
         content = json.loads(chunk.plugin_content)
-        return [str(name) for name in content["coordinates"]], str(content["label"])
+        names = [str(name) for name in content["coordinates"]]
+        return names, payload.units_of(names, content.get("units")), str(content["label"])
     except (KeyError, TypeError, ValueError):
-        return [], ""
+        return [], [], ""
 
 
 def _json(request, content):

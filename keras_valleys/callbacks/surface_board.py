@@ -8,12 +8,13 @@ import keras
 import numpy as np
 
 from keras_valleys._optimizers import optimizer_name, optimizer_settings
-from keras_valleys._tab import PathChunks, SurfaceRecord, valleys_of
+from keras_valleys._tab import PathChunks, SurfaceRecord
+from keras_valleys._weights import period_and_unit
 from keras_valleys.callbacks.steps import StepReader
 from keras_valleys.events import EventWriter, hparams_value, local_path
-from keras_valleys.surfaces import Surface
+from keras_valleys.surfaces import Surface, coordinate_text
 from keras_valleys.trajectories import project
-from keras_valleys.valleys import coordinate_text, crossings
+from keras_valleys.valleys import crossings, find_valleys
 
 NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
@@ -28,8 +29,7 @@ class SurfaceBoard(keras.callbacks.Callback):
     for a larger model one scalar per axis of the surface, named by its label, the coordinate of the
     weights' projection. Angles are in radians here, in degrees in the pictures. With a surface,
     `valley/index` is the index of the valley in whose basin the weights are (0 the lowest, see
-    `keras_valleys.valleys.find_valleys`); a step outside of the surface has none. An axis named
-    "phi" has the period pi.
+    `keras_valleys.valleys.find_valleys`); a step outside of the surface has none.
 
     While fit runs, pictures of the surface with the path so far under the tag `valley/surface`,
     evenly spaced over the steps, or at steps 0, 1, 2, 4, 8, ... where their number is not known
@@ -172,7 +172,8 @@ class SurfaceBoard(keras.callbacks.Callback):
     def _keep(self, row):
         if self._chunks is None:
             names, label = self._tags, optimizer_name(self.model)
-            self._chunks = PathChunks(self._writer, names, label, self._record)
+            options = {"units": self._units}
+            self._chunks = PathChunks(self._writer, names, label, self._record, **options)
         self._chunks.add(row)
 
     def _named(self, row):
@@ -238,8 +239,9 @@ class SurfaceBoard(keras.callbacks.Callback):
                 f"Received: a surface over {self.surface.origin.size}. "
                 "Evaluate the surface of this model."
             )
+        self._units = None  # those of the surface
         if size == 1:
-            self._tags = ["phi"]
+            self._tags, self._units = ["phi"], [period_and_unit(variables[0])[1]]
         else:
             labels = () if self.surface is None else self.surface.labels
             self._tags = [re.sub(r"[^\w.-]+", "_", label) for label in labels]
@@ -299,13 +301,10 @@ class _Schedule:
 
 
 class ValleyVisits:
-    """The valleys of a surface, found once, and how a run visits them.
-
-    An axis labeled "phi" is the angle of a line and has the period pi.
-    """
+    """The valleys of a surface, found once, and how a run visits them."""
 
     def __init__(self, surface):
-        self.valleys = valleys_of(surface)
+        self.valleys = find_valleys(surface)
         self._line = None
         if surface.origin.size == 1:
             self._line = float(surface.origin[0]), float(surface.directions[0, 0]) or math.nan
@@ -339,6 +338,6 @@ class ValleyVisits:
         return lines
 
     def _name(self, valley):
-        labels = self.valleys.surface.labels
-        position = ", ".join(map(coordinate_text, valley.position, labels))
+        units = self.valleys.surface.units
+        position = ", ".join(map(coordinate_text, valley.position, units))
         return f"valley {valley.index} ({position})"

@@ -79,8 +79,8 @@ def compare(
             takes the weights that `build_model` gives when it is called as often. `None` takes
             those that it gives.
         surface: A `keras_valleys.surfaces.Surface` over all trainable weights, of the same data, or
-            the `keras_valleys.valleys.Valleys` of it. An axis named "phi" has the period pi. For
-            larger models the valleys are those that the path's projection on the surface is in.
+            the `keras_valleys.valleys.Valleys` of it. For larger models the valleys are those that
+            the path's projection on the surface is in.
         log_dir: Folder for one TensorBoard run per fit with its `trajectory.npz`, and one of the
             comparison, with its pictures. Called again with the same arguments, also after it was
             killed, `compare` takes finished runs from there; those that failed are tried again.
@@ -405,8 +405,7 @@ def as_valleys(surface, size):
         return None
     valleys = surface
     if isinstance(surface, Surface):
-        periods = [math.pi if label == "phi" else None for label in surface.labels]
-        valleys = find_valleys(surface, periodic=periods)
+        valleys = find_valleys(surface)
     if not isinstance(getattr(valleys, "surface", None), Surface) or not hasattr(valleys, "at"):
         raise ValueError(
             "`compare` expects `surface` to be a `keras_valleys.surfaces.Surface`, the valleys of "

@@ -16,7 +16,7 @@ from keras_valleys._backend import (
     side_by_side,
 )
 from keras_valleys._fingerprints import signature
-from keras_valleys._weights import flatten, select, to_numpy, variables_of
+from keras_valleys._weights import flatten, period_and_unit, select, to_numpy, variables_of
 from keras_valleys.objectives.data import Batches, average, count_values, rows_of
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
@@ -33,6 +33,10 @@ class Objective:
     The flat weight vector has size P and holds `model.trainable_variables`, or those that
     `variables` selects, one after the other, each in C order; `names`, `shapes` and `slices` say
     where each is. All other variables are held at the values that they have when it is called.
+
+    A layer may declare that the loss is periodic in a weight, and in which unit the weight is, by
+    attributes of the variable: `self.phi.period = math.pi` and `self.phi.unit = "rad"` in `build`,
+    as `keras_valleys.layers.AngleFit` does. Surfaces along the weight then have them.
 
     Args:
         model: A built and compiled Keras model of any kind.
@@ -143,6 +147,22 @@ class Objective:
             for name, shape in zip(names, self.shapes, strict=True)
             for index in np.ndindex(shape)
         ]
+
+    def period_and_unit(self, index):
+        """What the layers declare of a weight.
+
+        Args:
+            index: Place of the weight in the flat vector.
+
+        Returns:
+            Its period or `None`, and its unit, "" for none. Under a regularizer of the weight the
+            loss has no period.
+
+        Raises:
+            ValueError: What a layer declares is no number above 0, or no text.
+        """
+        (k,) = [k for k, part in enumerate(self.slices) if part.start <= index < part.stop]
+        return period_and_unit(self.variables[k], index - self.slices[k].start)
 
     def point(self):
         """The model's present weights.

@@ -1,13 +1,17 @@
 """Paths on a surface: where they are drawn, what is shown, and what is said of both."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterable
 
 import numpy as np
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.style import name_of
 from keras_valleys.trajectories import Projection, Trajectory, on_surface
-from keras_valleys.valleys import find_valleys
+from keras_valleys.valleys import axes_of, find_valleys
+
+Trajectories = Trajectory | Iterable[Trajectory]
 
 MAX_ROWS = 1000
 MAX_LINES = 3
@@ -18,11 +22,11 @@ class Path:
     """A path on a surface, ready to be drawn.
 
     Attributes:
-        points: Array of shape `(n, K)` in units of the surface's coordinates, angles wrapped into
-            the surface's range; NaN outside of it.
+        points: Array of shape `(n, K)` in units of the surface's coordinates, wrapped into the
+            surface's range on axes with a period; NaN outside of it.
         heights: Array of shape `(n,)`: the losses; where unknown, the height of the surface.
         steps: Array of shape `(n,)`.
-        turns: Array of shape `(n, K)`: the half turns by which angles were wrapped.
+        turns: Array of shape `(n, K)`: the periods by which coordinates were wrapped.
         jumps: Booleans of shape `(n - 1,)`: the way to the next row is not to be drawn.
         hidden: How many rows are outside of the surface, and how many diverged.
         stride: One row in so many is here.
@@ -43,7 +47,7 @@ class Path:
         return np.insert(np.asarray(values, "float64"), np.flatnonzero(self.jumps) + 1, np.nan, 0)
 
 
-def as_list(trajectories):
+def as_list(trajectories: Trajectories) -> list[Trajectory]:
     """One trajectory or several, as a list."""
     return [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
 
@@ -89,39 +93,41 @@ def thin(num_rows, max_rows=MAX_ROWS):
 
 
 def wrap(coordinates, surface):
-    """Coordinates in the surface's range or NaN, and the half turns that it took, `(n, K)` both.
-
-    Only angles turn: a line at phi and at phi + pi is the same line.
-    """
-    points, turns = coordinates.copy(), np.zeros_like(coordinates)
-    for k, (axis, label) in enumerate(zip(surface.coordinates, surface.labels, strict=True)):
-        start, stop = axis[0], axis[-1]
-        slack = 1e-6 * (stop - start)  # float32 weights at the very end of a float64 axis
-        if label == "phi":
-            away = (points[:, k] < start - slack) | (points[:, k] > stop + slack)
-            turns[:, k] = np.where(away, np.floor((points[:, k] - start) / np.pi), 0)
-            points[:, k] -= turns[:, k] * np.pi
-            # So far off that float32 has lost the place within a half turn: nowhere.
-            lost = np.spacing(np.abs(coordinates[:, k]).astype("float32")) > np.pi / 1000
-            points[lost, k] = np.nan
-        inside = (points[:, k] >= start - slack) & (points[:, k] <= stop + slack)
-        points[:, k] = np.where(inside, points[:, k], np.nan)
+    """Coordinates in the surface's range or NaN, and the periods that it took, `(n, K)` both."""
+    points, turns = np.empty(coordinates.shape), np.empty(coordinates.shape)
+    for k, (axis, x) in enumerate(zip(axes_of(surface), surface.coordinates, strict=True)):
+        points[:, k], turns[:, k] = axis.unroll(coordinates[:, k], x[-1])
     return points, turns
 
 
 def _jumps(points, turns, surface):
     jumps = np.any(np.diff(turns, axis=0) != 0, axis=1)
-    for k, label in enumerate(surface.labels):
-        if label == "phi":  # a wrapped weight jumps by half a turn, the short way is round the pole
-            jumps |= np.abs(np.diff(points[:, k])) > np.pi / 2
+    for axis, column in zip(axes_of(surface), points.T, strict=True):
+        jumps |= axis.jumps(column)  # a weight that its constraint wraps
     return jumps
 
 
 def height_at(coordinates, surface):
-    """The height of a 1-D surface between its samples; NaN where it is not finite."""
-    (axis,) = surface.coordinates
+    """The height of a 1-D surface between its samples; NaN where it is not finite, and outside."""
+    (x,), (axis,) = surface.coordinates, axes_of(surface)
     losses = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
-    return np.interp(coordinates, axis, losses)
+    return np.interp(axis.unroll(coordinates, x[-1])[0], x, losses)
+
+
+def repeats(valleys, surface):
+    """The position of each valley at all places in a picture that are one with it.
+
+    Returns:
+        Array of shape `(n, K)` and one of shape `(n,)`: the valley of each.
+    """
+    rings = list(zip(axes_of(surface), surface.coordinates, strict=True))
+    rows, owners = [], []
+    for valley in valleys:
+        pairs = zip(valley.position, rings, strict=True)
+        places = list(itertools.product(*(axis.repeats(c, x[-1]) for c, (axis, x) in pairs)))
+        rows += places
+        owners += [valley] * len(places)
+    return np.array(rows).reshape(-1, len(rings)), owners
 
 
 def height_on(points, surface):

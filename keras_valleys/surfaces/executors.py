@@ -30,10 +30,10 @@ def check_executor(executor):
         )
 
 
-def packed(objective, plane):
+def packed(objective, directions, origin):
     """Everything that a worker needs but the coefficients, as bytes."""
     try:
-        return pickle.dumps((keras.config.backend(), objective, *plane))
+        return pickle.dumps((keras.config.backend(), objective, directions, origin))
     except Exception as error:  # whatever the model and the data are made of
         raise refusal(
             "evaluate",
@@ -107,9 +107,9 @@ def gather(executor, blob, chunks, take):
                 lost.append(futures[future])
                 reason = failure
                 continue
-            losses, error = future.result()
-            if error is not None:
-                raise error
+            losses, fault = future.result()
+            if fault is not None:
+                raise fault
             take(futures[future], losses)
     finally:
         for future in futures:

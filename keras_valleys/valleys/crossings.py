@@ -3,9 +3,12 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._results import Result
-from keras_valleys.trajectories import project
+from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectory, project
+from keras_valleys.valleys.axes import Periodic
 from keras_valleys.valleys.finding import find_valleys
 from keras_valleys.valleys.valley import Valley, Valleys
 
@@ -32,7 +35,13 @@ class Derailment(Result):
         return f"step {self.step}, {ways}, rise {self.rise:.4g}"
 
 
-def derailments(trajectory, surface, *, persistence=None, periodic=None):
+def derailments(
+    trajectory: Trajectory,
+    surface: Surface | Valleys,
+    *,
+    persistence: float | None = None,
+    periodic: Periodic = "auto",
+) -> list[Derailment]:
     """The steps at which a trajectory crosses a ridge into another basin.
 
     A trajectory of more weights than the surface has axes is projected on it.
@@ -61,10 +70,12 @@ def derailments(trajectory, surface, *, persistence=None, periodic=None):
     >>> [(found.step, found.rise) for found in keras_valleys.valleys.derailments(path, wave)]
     [(1, 0.5)]
     """
-    valleys = surface
+    auto = isinstance(periodic, str) and periodic == "auto"
     if not isinstance(surface, Valleys):
         valleys = find_valleys(surface, persistence=persistence, periodic=periodic)
-    elif persistence is not None or periodic is not None:
+    elif persistence is None and auto:
+        valleys = surface
+    else:
         raise ValueError(
             "`derailments` expects `persistence` and `periodic` with a surface only. Received: "
             "valleys that are found already. Give these arguments to `find_valleys`."
@@ -73,7 +84,9 @@ def derailments(trajectory, surface, *, persistence=None, periodic=None):
     return crossings(valleys, coordinates, losses=trajectory.losses, steps=trajectory.steps)
 
 
-def crossings(valleys, coordinates, *, losses, steps):
+def crossings(
+    valleys: Valleys, coordinates: ArrayLike, *, losses: ArrayLike, steps: ArrayLike
+) -> list[Derailment]:
     """The derailments of a path that is given by its coordinates on the surface.
 
     Args:
@@ -96,7 +109,7 @@ def crossings(valleys, coordinates, *, losses, steps):
     >>> [(crossing.step, crossing.rise) for crossing in found]
     [(0, -1.0)]
     """
-    indices = valleys.at(coordinates)
+    indices, steps = np.asarray(valleys.at(coordinates)), np.asarray(steps)
     rows = np.flatnonzero(indices >= 0)
     known = np.asarray(losses, "float64")[rows]
     with np.errstate(invalid="ignore"):

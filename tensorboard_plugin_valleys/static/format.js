@@ -2,12 +2,15 @@
 
 const DEGREES = 180 / Math.PI;
 
-export const isAngle = (label) => label === "phi";
+export const isAngle = (unit) => unit === "rad";
 
-/** What a coordinate is multiplied with on screen. */
-export const unitOf = (label) => (isAngle(label) ? DEGREES : 1);
+/** What a coordinate of a unit is multiplied with on screen: radians are shown in degrees. */
+export const scaleOf = (unit) => (isAngle(unit) ? DEGREES : 1);
 
-export const axisTitle = (label) => (isAngle(label) ? "phi (°)" : label);
+/** What stands behind a number of a unit on screen. */
+export const signOf = (unit) => (isAngle(unit) ? "°" : unit && ` ${unit}`);
+
+export const axisTitle = (label, unit = "") => (unit ? `${label} (${signOf(unit).trim()})` : label);
 
 export function number(value, digits = 4) {
   if (value === null || Number.isNaN(value)) return "–";
@@ -20,15 +23,16 @@ export function number(value, digits = 4) {
   return text.replace("-", "−");
 }
 
-export function coordinate(value, label, digits = 4) {
-  if (!isAngle(label) || !Number.isFinite(value)) return number(value, digits);
+export function coordinate(value, unit, digits = 4) {
+  if (!Number.isFinite(value)) return number(value, digits);
+  if (!isAngle(unit)) return `${number(value, digits)}${signOf(unit)}`;
   const degrees = value * DEGREES;
   if (Math.abs(degrees) >= 1e4) return `${number(degrees)}°`;
   return `${(Math.round(degrees * 10) / 10 + 0).toFixed(1)}°`.replace("-", "−");
 }
 
-export function coordinates(values, labels, digits = 4) {
-  return values.map((value, k) => coordinate(value, labels[k], digits)).join(", ");
+export function coordinates(values, units, digits = 4) {
+  return values.map((value, k) => coordinate(value, units[k], digits)).join(", ");
 }
 
 export const title = (name) => name.replaceAll("_", " ");

@@ -12,6 +12,7 @@ export class Path {
     const column = (k) => new Float32Array(buffer, start + 8 * size + 4 * size * k, size);
     this.label = header.label;
     this.names = header.coordinates;
+    this.units = header.units;
     this.totalRows = header.total_rows;
     this.numDerailments = header.num_derailments;
     this.steps = new Float64Array(buffer, start, size);

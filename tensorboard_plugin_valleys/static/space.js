@@ -108,7 +108,7 @@ export class Space {
         hovers.push(plain(valleyLines(surface, index)));
       }
       const [x, y, z] = places[0];
-      const name = surface.isRing ? coordinate(position[0], "phi") : `valley ${index}`;
+      const name = surface.isCurve && surface.units[0] ? coordinate(position[0], surface.units[0]) : `valley ${index}`;
       words.push([[x, y, z + shape.nameLift], name, theme.ink, "bottom center"]);
     }
     const marker = { color: theme.background, size: 5, line: { color: theme.ink, width: 2 } };
@@ -122,13 +122,14 @@ export class Space {
     const drops = { points: [], colors: [] };
     const heads = { points: [], colors: [], texts: [] };
     for (const run of runs) {
-      const { columns, heights, turns } = shape.surface.place(run.path);
+      const placed = shape.surface.place(run.path);
+      const { columns, heights, turns } = placed;
       const at = (row) => {
         const height = heights[row] <= shape.top ? heights[row] : null;
         return shape.at(columns.map((column) => column[row]), height, turns[row]);
       };
       const rows = Array.from(run.path.rowsUpTo(run.row, SPACE_POINTS));
-      lines.push(this.#line(shape, run, rows, at, turns));
+      lines.push(this.#line(shape, run, rows, at, placed));
       for (const one of run.path.derailments.filter(({ row }) => row <= run.row).slice(-MAX_DROPS)) {
         derailed.points.push(at(one.row));
         derailed.colors.push(run.color);
@@ -150,8 +151,8 @@ export class Space {
     ];
   }
 
-  #line(shape, run, rows, at, turns) {
-    const points = rows.flatMap((row, k) => (k && shape.jumps(turns, row, rows[k - 1]) ? [GAP, at(row)] : [at(row)]));
+  #line(shape, run, rows, at, placed) {
+    const points = rows.flatMap((row, k) => (k && shape.jumps(placed, rows[k - 1], row) ? [GAP, at(row)] : [at(row)]));
     return lines3d(points, { color: run.color, width: 7, dash: PLOTLY_DASHES[run.dashNumber] });
   }
 

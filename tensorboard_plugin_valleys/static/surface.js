@@ -1,6 +1,6 @@
 // A sampled surface of one or two axes.
 
-import { coordinates, isAngle } from "./format.js";
+import { coordinates } from "./format.js";
 
 /** Cell and share within it of a place on a rising axis; null outside of it. */
 function locate(axis, value) {
@@ -26,10 +26,11 @@ export class Surface {
     this.lossName = data.loss_name;
     this.axes = data.coordinates;
     this.periods = data.periods;
+    this.units = data.units;
     this.valleys = data.valleys;
     this.numWeights = data.num_weights;
     this.isCurve = this.axes.length === 1;
-    this.isRing = this.isCurve && isAngle(this.labels[0]);
+    this.isRing = this.isCurve && this.periods[0] !== null;
     const clean = (value) => (value === null ? NaN : value);
     this.losses = this.isCurve ? data.losses.map(clean) : data.losses.map((row) => row.map(clean));
     this.finite = this.losses.flat().filter(Number.isFinite).sort((a, b) => a - b);
@@ -56,6 +57,25 @@ export class Surface {
       return locate(this.axes[k], value) ? value : NaN;
     });
     return { inside, turns };
+  }
+
+  /** All places on the axes that are one with a position. */
+  repeats(position) {
+    return position.reduce((places, value, k) => {
+      const period = this.periods[k];
+      const slack = 1e-6 * period;
+      const [start, end] = [this.axes[k][0] - slack, this.axes[k].at(-1) + slack];
+      const first = period ? -Math.floor((value - start) / period) : 0;
+      const last = period ? Math.floor((end - value) / period) : 0;
+      const values = Array.from({ length: last - first + 1 }, (_, n) => value + (first + n) * (period ?? 0));
+      return places.flatMap((place) => values.map((one) => [...place, one]));
+    }, [[]]);
+  }
+
+  /** Whether the way from one row of a placed path to another leads round the end of an axis. */
+  jumps({ columns, turns }, from, to) {
+    const far = (column, k) => this.periods[k] && Math.abs(column[to] - column[from]) > this.periods[k] / 2;
+    return turns[from] !== turns[to] || columns.some(far);
   }
 
   /** The height between the samples; NaN where it has none. */
@@ -92,7 +112,7 @@ export class Surface {
   valleyName(index) {
     const valley = this.valleys[index];
     if (!valley) return index >= 0 ? `valley ${index}` : "no valley";
-    return `valley ${index} at ${coordinates(valley.position, this.labels, 3)}`;
+    return `valley ${index} at ${coordinates(valley.position, this.units, 3)}`;
   }
 
   /** The lowest and the highest loss to show: valleys and ridges, not a pole; paths if they fit. */

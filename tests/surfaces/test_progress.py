@@ -196,7 +196,7 @@ def test_a_folder_that_vanishes_costs_the_checkpoint_only(tmp_path):
     (folder / "surface.npz").unlink()
     folder.rmdir()
     plane = (np.array([[1.0, 0.5]]), np.zeros(2))
-    sampler = Sampler(Bowl(), plane, checkpoint=checkpoint, verbose=0, executor=None)
+    sampler = Sampler(Bowl(), *plane, checkpoint=checkpoint, verbose=0, executor=None)
     with pytest.warns(RuntimeWarning, match="could not write its checkpoint"):
         losses = sampler(lambda i: i[:, None] / 7, 50)
     exact = Bowl().along(np.arange(50)[:, None] / 7, *plane)
