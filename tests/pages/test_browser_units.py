@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from browser import chromium, console_errors, wait
 
 import keras_valleys as kv
+from helpers.browser import chromium, console_errors, wait
 
 pytest.importorskip("plotly")
 PHI = np.linspace(-np.pi, np.pi, 361)
