@@ -62,13 +62,12 @@ def test_an_optimizer_in_each_form(given):
 def test_after_a_kill_it_goes_on(tmp_path):
     path = tmp_path / "descents.npz"
     code = f"from helpers.starts import unfinished; unfinished({str(path)!r})"
-    process = start_python(code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while process.poll() is None and not finished(path):
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait()
+    with start_python(code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while process.poll() is None and not finished(path):
+                time.sleep(0.01)
+        finally:
+            process.kill()
     part = finished(path)
     assert 0 < part < 40
     found, calls = unfinished(path, count=True)

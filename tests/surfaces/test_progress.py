@@ -95,13 +95,12 @@ from helpers.formulas import Heavy, PLANE
 from keras_valleys.surfaces import evaluate
 evaluate(Heavy(seconds=0.02), **PLANE, checkpoint={str(path)!r}, verbose=0)
 """
-    process = start_python(code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while process.poll() is None and not finished(path):
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        process.wait()
+    with start_python(code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while process.poll() is None and not finished(path):
+                time.sleep(0.02)
+        finally:
+            process.kill()
     found = finished(path)
     assert 0 < found < 322
     second = Heavy()
