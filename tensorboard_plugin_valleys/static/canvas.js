@@ -1,6 +1,6 @@
 // Axes on a canvas, lines and marks within them, and what the pointer finds there. No WebGL.
 
-import { axisTitle, element, isAngle, number, scaleOf, ticks } from "./format.js";
+import { axisTitle, element, isInDegrees, number, scaleOf, ticks } from "./format.js";
 
 const FONT = "12px Roboto, system-ui, sans-serif";
 const REACH = 14; // pixels from the pointer to what it finds
@@ -187,7 +187,7 @@ export class Chart {
     context.lineWidth = 1;
     for (const [side, low, high, most] of sides) {
       const scale = scaleOf(units[side]);
-      for (const tick of ticks(low * scale, high * scale, most, isAngle(units[side]))) {
+      for (const tick of ticks(low * scale, high * scale, most, isInDegrees(units[side]))) {
         const place = this[side](tick / scale);
         context.strokeStyle = theme.line;
         context.beginPath();

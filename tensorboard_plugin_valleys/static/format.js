@@ -4,11 +4,13 @@ const DEGREES = 180 / Math.PI;
 
 export const isAngle = (unit) => unit === "rad";
 
+export const isInDegrees = (unit) => isAngle(unit) || unit === "°";
+
 /** What a coordinate of a unit is multiplied with on screen: radians are shown in degrees. */
 export const scaleOf = (unit) => (isAngle(unit) ? DEGREES : 1);
 
 /** What stands behind a number of a unit on screen. */
-export const signOf = (unit) => (isAngle(unit) ? "°" : unit && ` ${unit}`);
+export const signOf = (unit) => (isInDegrees(unit) ? "°" : unit && ` ${unit}`);
 
 export const axisTitle = (label, unit = "") => (unit ? `${label} (${signOf(unit).trim()})` : label);
 
@@ -25,8 +27,8 @@ export function number(value, digits = 4) {
 
 export function coordinate(value, unit, digits = 4) {
   if (!Number.isFinite(value)) return number(value, digits);
-  if (!isAngle(unit)) return `${number(value, digits)}${signOf(unit)}`;
-  const degrees = value * DEGREES;
+  if (!isInDegrees(unit)) return `${number(value, digits)}${signOf(unit)}`;
+  const degrees = value * scaleOf(unit);
   if (Math.abs(degrees) >= 1e4) return `${number(degrees)}°`;
   return `${(Math.round(degrees * 10) / 10 + 0).toFixed(1)}°`.replace("-", "−");
 }
