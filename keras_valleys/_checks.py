@@ -2,6 +2,7 @@
 
 import json
 import math
+import numbers
 import reprlib
 import typing
 
@@ -11,7 +12,7 @@ MOST = 600  # characters of what was received
 
 
 def refusal(
-    owner: str,
+    owner: str | tuple[str, ...],
     expects: str,
     received: str | dict[str, typing.Any],
     remedy: str,
@@ -20,7 +21,8 @@ def refusal(
     """The error for what a user gave and cannot be taken, in the one form for all; to be raised.
 
     Args:
-        owner: Name of the function or class that refuses; or words that begin with "A".
+        owner: Name of the function or class that refuses, or of several; or words that begin
+            with "A".
         expects: What it expects, without a full stop.
         received: What it got instead: words, without a full stop, or a dictionary of the arguments
             by name, whose values are shortened.
@@ -39,8 +41,10 @@ def refusal(
         received = ", ".join(f"{name}={shortened(value)}" for name, value in received.items())
     if len(received) > MOST:
         received = f"{received[: 3 * MOST // 4]} ... {received[-MOST // 4 :]}"
-    owner = owner if owner.startswith("A ") else f"`{owner}`"
-    return kind(f"{owner} expects {expects}. Received: {received}. {remedy}")
+    owners = (owner,) if isinstance(owner, str) else owner
+    names = " and ".join(name if name.startswith("A ") else f"`{name}`" for name in owners)
+    verb = "expects" if len(owners) == 1 else "expect"
+    return kind(f"{names} {verb} {expects}. Received: {received}. {remedy}")
 
 
 class _Shortener(reprlib.Repr):
@@ -59,14 +63,26 @@ class _Shortener(reprlib.Repr):
 shortened = _Shortener().repr
 
 
+def is_whole(value):
+    """Whether a value is an integer, also one of NumPy's, and no boolean."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def check_whole(owner, least=0, most=math.inf, *, remedy=None, **argument):
     """Refuse an argument that is no integer from `least` to `most`, the number of weights."""
     ((name, value),) = argument.items()
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value <= most:
+    if not is_whole(value) or not least <= value <= most:
         limits = f">= {least}" if most == math.inf else f"from {least} to {most}, the weights"
         use = remedy or f"Use {name}={min(most, max(least, 1))}."
         raise refusal(owner, f"`{name}` to be an integer {limits}", {name: value}, use)
+
+
+def check_number(owner, wanted, remedy, *, least=-math.inf, above=-math.inf, **argument):
+    """Refuse an argument that is no finite number >= `least` and > `above`, `wanted` in words."""
+    ((name, value),) = argument.items()
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not least <= value < math.inf or not value > above:
+        raise refusal(owner, f"`{name}` to be {wanted}", {name: value}, remedy)
 
 
 def check_vector(owner, size, **argument):

@@ -1,11 +1,8 @@
 """Where to look closer: points added to a sampled curve until it is known to a tolerance."""
 
-import math
-import numbers
-
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_number, refusal
 
 # A point is a bend where it lies off the curve through its neighbors by more than this share of
 # the range of the losses around it. A sine of 30 points per period has no bend; the far field
@@ -19,14 +16,8 @@ def check_tolerance(tolerance, num_axes):
     """Refuse what is no tolerance, or not of a curve."""
     if tolerance is None:
         return
-    number = isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)
-    if not number or not 0 < tolerance < math.inf:
-        raise refusal(
-            "evaluate",
-            "`refine` to be a tolerance > 0, in units of the coordinate, or None",
-            {"refine": tolerance},
-            "Use refine=1e-4.",
-        )
+    wanted = "a tolerance > 0, in units of the coordinate, or None"
+    check_number("evaluate", wanted, "Use refine=1e-4.", above=0, refine=tolerance)
     if num_axes != 1:
         raise refusal(
             "evaluate",
