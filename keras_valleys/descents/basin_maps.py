@@ -6,7 +6,7 @@ import reprlib
 
 import numpy as np
 
-from keras_valleys._checks import check_whole
+from keras_valleys._checks import as_axes, check_whole, is_rising, refusal
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._optimizers import copier, describe, label_of
 from keras_valleys._progress import Checkpoint, check_verbose
@@ -223,20 +223,17 @@ def _named(optimizers):
 
 
 def _as_axes(coordinates, surface, objective):
-    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
-    axes = [axes] if axes and not np.iterable(axes[0]) else axes
     try:
-        axes = [np.array(axis, "float64") for axis in axes]
+        axes = [np.array(axis, "float64") for axis in as_axes(coordinates)]
     except (TypeError, ValueError):
         axes = []
-    rising = all(a.ndim == 1 and a.size and np.all(np.diff(a) > 0) for a in axes)
-    finite = all(np.all(np.isfinite(a)) for a in axes)
-    if len(axes) != len(surface.coordinates) or not rising or not finite:
-        raise ValueError(
-            "`basin_map` expects `coordinates` to be one rising 1-D array of finite numbers for "
-            f"each of the surface's {len(surface.coordinates)} axes. "
-            f"Received: coordinates={reprlib.repr(coordinates)}. "
-            "Use numpy.linspace(start, stop, n)."
+    if len(axes) != len(surface.coordinates) or not all(map(is_rising, axes)):
+        raise refusal(
+            "basin_map",
+            "`coordinates` to be one rising 1-D array of finite numbers for each of the surface's "
+            f"{len(surface.coordinates)} axes",
+            {"coordinates": coordinates},
+            "Use numpy.linspace(start, stop, n).",
         )
     if surface.origin.size != objective.size:
         raise ValueError(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_valleys._backend import backend_version
-from keras_valleys._checks import as_plain_dict
+from keras_valleys._checks import as_axes, as_plain_dict, is_rising, refusal
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._progress import Checkpoint, check_verbose
 from keras_valleys._results import AS_JSON, Result, Saved, cut, frozen, grid_text, place_text
@@ -242,18 +242,14 @@ def _details(objective, directions):
 
 
 def _as_axes(coordinates):
-    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
-    if axes and not np.iterable(axes[0]):
-        axes = [axes]  # one axis, given as it is
-    axes = tuple(_as_floats("coordinates", axis).copy() for axis in axes)
-    for axis in axes or [np.empty(0)]:
-        rising = axis.ndim == 1 and axis.size and np.all(np.diff(axis) > 0)
-        if not rising or not np.all(np.isfinite(axis)):
-            raise ValueError(
-                "A surface expects `coordinates` to be one rising 1-D array of finite numbers per "
-                f"axis. Received: coordinates={reprlib.repr(coordinates)}. "
-                "Use numpy.linspace(start, stop, n)."
-            )
+    axes = tuple(_as_floats("coordinates", axis).copy() for axis in as_axes(coordinates))
+    if not axes or not all(map(is_rising, axes)):
+        raise refusal(
+            "A surface",
+            "`coordinates` to be one rising 1-D array of finite numbers per axis",
+            {"coordinates": coordinates},
+            "Use numpy.linspace(start, stop, n).",
+        )
     return axes
 
 
