@@ -25,7 +25,7 @@ from keras_valleys import (
     valleys,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # the only place; setup.cfg reads it from this line
 
 _LAZY = ("callbacks", "comparisons", "events", "pages", "plots")
 
