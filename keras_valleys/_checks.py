@@ -34,8 +34,8 @@ def refusal(
 
     Example:
 
-    >>> print(refusal("span", "`reach` to be > 0", {"reach": -1}, "Use reach=10.0."))
-    `span` expects `reach` to be > 0. Received: reach=-1. Use reach=10.0.
+    >>> str(refusal("span", "`reach` to be > 0", {"reach": -1}, "Use reach=10.0."))
+    '`span` expects `reach` to be > 0. Received: reach=-1. Use reach=10.0.'
     """
     if isinstance(received, dict):
         received = ", ".join(f"{name}={shortened(value)}" for name, value in received.items())
@@ -55,7 +55,7 @@ class _Shortener(reprlib.Repr):
         self.maxstring = self.maxother = 160
         self.maxlevel = 3
 
-    def repr_instance(self, x, level):
+    def repr_instance(self, x: typing.Any, level: int) -> str:
         value = x.item() if isinstance(x, np.generic) else x
         return " ".join(super().repr_instance(value, level).split())
 
@@ -63,12 +63,19 @@ class _Shortener(reprlib.Repr):
 shortened = _Shortener().repr
 
 
-def is_whole(value):
+def is_whole(value: object) -> bool:
     """Whether a value is an integer, also one of NumPy's, and no boolean."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def check_whole(owner, least=0, most=math.inf, *, remedy=None, **argument):
+def check_whole(
+    owner: str,
+    least: int = 0,
+    most: float = math.inf,
+    *,
+    remedy: str | None = None,
+    **argument: typing.Any,
+) -> None:
     """Refuse an argument that is no integer from `least` to `most`, the number of weights."""
     ((name, value),) = argument.items()
     if not is_whole(value) or not least <= value <= most:
@@ -77,7 +84,15 @@ def check_whole(owner, least=0, most=math.inf, *, remedy=None, **argument):
         raise refusal(owner, f"`{name}` to be an integer {limits}", {name: value}, use)
 
 
-def check_number(owner, wanted, remedy, *, least=-math.inf, above=-math.inf, **argument):
+def check_number(
+    owner: str,
+    wanted: str,
+    remedy: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    **argument: typing.Any,
+) -> None:
     """Refuse an argument that is no finite number >= `least` and > `above`, `wanted` in words."""
     ((name, value),) = argument.items()
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -85,7 +100,7 @@ def check_number(owner, wanted, remedy, *, least=-math.inf, above=-math.inf, **a
         raise refusal(owner, f"`{name}` to be {wanted}", {name: value}, remedy)
 
 
-def check_vector(owner, size, **argument):
+def check_vector(owner: str, size: int, **argument: typing.Any) -> np.ndarray:
     """An argument as a float64 vector of `size` finite numbers, or an error."""
     ((name, value),) = argument.items()
     vector = np.asarray(value, "float64")
@@ -99,7 +114,7 @@ def check_vector(owner, size, **argument):
     return vector
 
 
-def as_plain(owner, **argument):
+def as_plain(owner: str, **argument: typing.Any) -> typing.Any:
     """An argument as JSON gives it back, or an error."""
     ((name, value),) = argument.items()
     try:
@@ -113,7 +128,7 @@ def as_plain(owner, **argument):
         ) from error
 
 
-def as_plain_dict(owner, **argument):
+def as_plain_dict(owner: str, **argument: typing.Any) -> dict[str, typing.Any]:
     """A dictionary as JSON gives it back, with NumPy's numbers as plain ones, or an error."""
     ((name, value),) = argument.items()
     try:
@@ -129,13 +144,13 @@ def as_plain_dict(owner, **argument):
         ) from error
 
 
-def as_axes(coordinates):
+def as_axes(coordinates: typing.Any) -> list[typing.Any]:
     """A list of axes of what may be one axis, given as it is."""
     axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
     return [axes] if axes and not np.iterable(axes[0]) else axes
 
 
-def is_rising(axis):
+def is_rising(axis: np.ndarray) -> bool:
     """Whether an array is an axis: 1-D, not empty, rising, of finite numbers."""
     rising = axis.ndim == 1 and axis.size > 0 and np.all(np.diff(axis) > 0)
     return bool(rising and np.all(np.isfinite(axis)))

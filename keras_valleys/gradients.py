@@ -49,7 +49,7 @@ class Sharpness(Result):
         for name in ("eigenvalues", "eigenvectors", "residuals"):
             self._set(**{name: frozen(getattr(self, name), "float64")})
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         values = ", ".join(f"{value:.4g}" for value in self.eigenvalues[:3])
         more = ", ..." if len(self.eigenvalues) > 3 else ""
         size = counted(self.eigenvectors.shape[1], "weight")

@@ -3,8 +3,11 @@
 import dataclasses
 import math
 import reprlib
+import typing
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import as_axes, check_whole, is_rising, refusal
 from keras_valleys._fingerprints import digest_of
@@ -55,13 +58,28 @@ class BasinMap(Result, Saved, kind="basin_map"):
     losses: np.ndarray
     ends: np.ndarray
     distances: np.ndarray
-    coordinates: tuple
-    labels: tuple
-    optimizers: tuple
+    coordinates: tuple[np.ndarray, ...]
+    labels: tuple[str, ...]
+    optimizers: tuple[str, ...]
     steps: int
-    learning_rates: np.ndarray = ()
+    learning_rates: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
 
-    def __post_init__(self):
+    if typing.TYPE_CHECKING:  # it takes what these can be made of
+
+        def __init__(
+            self,
+            indices: ArrayLike,
+            losses: ArrayLike,
+            ends: ArrayLike,
+            distances: ArrayLike,
+            coordinates: Iterable[ArrayLike],
+            labels: Iterable[str],
+            optimizers: Iterable[str],
+            steps: int,
+            learning_rates: ArrayLike = (),
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         axes = tuple(frozen(axis, "float64") for axis in self.coordinates)
         names = ("indices", "losses", "ends", "distances", "learning_rates")
         dtypes = (int, None, None, None, "float64")
@@ -92,7 +110,7 @@ class BasinMap(Result, Saved, kind="basin_map"):
         axes = tuple(range(-len(self.coordinates), 0))
         return np.mean(self.indices == index, axis=axes)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         facts = [counted(len(self.optimizers), "optimizer")]
         if len(self.learning_rates):
             facts.append(counted(len(self.learning_rates), "learning rate"))

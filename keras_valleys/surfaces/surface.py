@@ -4,10 +4,14 @@ import dataclasses
 import importlib
 import math
 import reprlib
+import typing
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._backend import backend_version
 from keras_valleys._checks import as_axes, as_plain_dict, is_rising, refusal
@@ -49,14 +53,27 @@ class Surface(Result, Saved, kind="surface"):
     """
 
     losses: np.ndarray
-    coordinates: tuple
+    coordinates: tuple[np.ndarray, ...]
     directions: np.ndarray
     origin: np.ndarray
-    labels: tuple = ()
+    labels: tuple[str, ...] = ()
     loss_name: str = "loss"
-    details: dict = dataclasses.field(default_factory=dict, metadata=AS_JSON)
+    details: dict[str, Any] = dataclasses.field(default_factory=dict, metadata=AS_JSON)
 
-    def __post_init__(self):
+    if typing.TYPE_CHECKING:  # it takes what these can be made of
+
+        def __init__(
+            self,
+            losses: ArrayLike,
+            coordinates: ArrayLike | Sequence[ArrayLike],
+            directions: ArrayLike,
+            origin: ArrayLike,
+            labels: Sequence[str] | str = (),
+            loss_name: str = "loss",
+            details: dict[str, Any] = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         axes = tuple(map(frozen, _as_axes(self.coordinates)))
         losses, directions, origin = map(frozen, (self.losses, self.directions, self.origin))
         labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
@@ -79,7 +96,7 @@ class Surface(Result, Saved, kind="surface"):
         self._set(losses=losses, coordinates=axes, directions=directions, origin=origin)
         self._set(labels=labels, details=details)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         points = grid_text(self.coordinates, self.labels, "point")
         finite, lowest = np.isfinite(self.losses), "nowhere finite"
         if finite.any():

@@ -235,7 +235,7 @@ class Projection(Result):
         for name in ("steps", "coordinates", "distances", "travelled", "losses", "plane_losses"):
             self._set(**{name: frozen(getattr(self, name))})
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         rows, axes = self.coordinates.shape
         where = "a plane" if axes == 2 else "a line"
         facts = [f"{counted(rows, 'row')} of {counted(self.num_weights, 'weight')} on {where}"]
