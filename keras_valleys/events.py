@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 import weakref
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -63,8 +64,10 @@ class EventWriter:
     """
 
     def __init__(self, log_dir):
-        self.log_dir, self.path = local_path(log_dir), None
-        self._file, self._lock, self._warned = None, threading.RLock(), False
+        self.log_dir = local_path(log_dir)
+        self.path: str | None = None
+        self._file: Any = None  # none where it could not be made
+        self._lock, self._warned = threading.RLock(), False
         self._tags = {}  # tag: (plugin, last step)
         self._curves = {}  # tags: an event with a point of each, and where their numbers go
         self._record, self._sent = b"", 0  # the last record, and how much of it is in the file
@@ -255,7 +258,8 @@ class EventWriter:
     def _look(self):
         """A deleted file takes every byte, and nobody will ever read it."""
         self._due = time.monotonic() + SECONDS
-        found, path = os.fstat(self._file.fileno()), self.path  # some file systems count no links
+        found, path = os.fstat(self._file.fileno()), self._file.name
+        # Some file systems count no links.
         if not found.st_nlink and not (
             os.path.exists(path) and os.path.samestat(os.stat(path), found)
         ):

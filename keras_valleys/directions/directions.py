@@ -243,7 +243,7 @@ def index_of(objective, name):
 
 def _close(objective, variable):
     """The paths that look most like a name, or the first ones."""
-    ends = {}
+    ends: dict[str, str] = {}
     for path in objective.names:
         pieces = path.split("/")
         for k in range(len(pieces)):

@@ -115,7 +115,8 @@ def matched(direction, weights, axes):
 
 def _owners(model):
     """The layers that made each variable, by its id; several where they share it."""
-    owners, waiting, seen = {}, [model], set()
+    owners: dict[int, list] = {}
+    waiting, seen = [model], set()
     while waiting:
         layer = waiting.pop(0)
         if id(layer) in seen:

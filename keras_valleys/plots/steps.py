@@ -1,5 +1,7 @@
 """Pictures over the steps of a training."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.lines import Line2D
 
@@ -18,7 +20,10 @@ from keras_valleys.plots.style import (
 )
 from keras_valleys.trajectories import Projection
 
-PAIR = ("-", (0, (4, 1.5)))  # what is true, and what it is compared with
+PAIR: tuple[Any, Any] = (
+    "-",
+    (0, (4, 1.5)),
+)  # line styles: what is true, and what it is compared with
 
 
 def loss_by_step(trajectories, *, theme="light"):
@@ -44,7 +49,7 @@ def loss_by_step(trajectories, *, theme="light"):
     """
     rows = [np.asarray(t.losses, "float64") for t in as_list(trajectories)]
     axes = _over_steps(trajectories, rows, get_theme(theme), "loss")
-    _scale(axes, np.concatenate(rows or [[]]), 1000)
+    _scale(axes, np.concatenate([np.empty(0), *rows]), 1000)
     return axes.figure
 
 

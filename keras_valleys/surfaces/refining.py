@@ -83,16 +83,16 @@ def _extremes(y, rounding):
     A minimum counts once the curve has risen from it by more than the rounding, a maximum once the
     curve has fallen: what swings within the rounding is no extreme.
     """
-    found, low, high, rising = [], 0, 0, None
+    seen, low, high, rising = [], 0, 0, None
     for i, (loss, least) in enumerate(zip(y.tolist(), rounding.tolist(), strict=True)):
         low, high = (i if loss < y[low] else low), (i if loss > y[high] else high)
         if rising is not False and y[high] - loss > rounding[high]:
-            found.append(high)
+            seen.append(high)
             rising, low = False, i
         elif rising is not True and loss - y[low] > least:
-            found.append(low)
+            seen.append(low)
             rising, high = True, i
-    found = np.array(found, int)
+    found = np.array(seen, int)
     steps = np.abs(np.diff(y, prepend=y[0], append=y[-1]))  # steps[i] leads to point i
     largest = np.maximum(steps[found], steps[found + 1])
     inside = (found > 0) & (found < len(y) - 1)

@@ -11,6 +11,7 @@ import numpy as np
 from keras_valleys._files import write_whole
 from keras_valleys._results import Result, counted, cut, place_text
 from keras_valleys.surfaces import Surface
+from keras_valleys.valleys.axes import Places
 
 MAX_ROWS = 40  # of a printed table
 
@@ -72,7 +73,7 @@ class Valleys(Result, Sequence):
     labels: np.ndarray
     _valleys: tuple
     _passes: tuple = dataclasses.field(compare=False)
-    _places: object = dataclasses.field(compare=False)
+    _places: Places = dataclasses.field(compare=False)
 
     def __getitem__(self, index):
         return self._valleys[index]
