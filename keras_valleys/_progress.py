@@ -11,7 +11,7 @@ import numpy as np
 from keras_valleys._checks import refusal
 from keras_valleys._files import read_archive, write_archive
 
-SECONDS = 2  # between two writes, at least
+SECONDS = 2.0  # between two writes, at least
 FIELDS = ("digest", "sizes", "finished", "losses")
 EVALUATE = ("evaluate", "model, weights, data, coordinates, directions, origin and refine")
 SHOWN = 2.0  # seconds of work from which on verbose="auto" shows a bar
@@ -41,17 +41,17 @@ class Checkpoint:
                 "Use checkpoint='unfinished.npz'.",
             )
         self._path, self._digest, self._who = path, digest, who
-        self._stages = []  # of losses and of what is finished
-        self._earlier = []
+        self._stages: list[list] = []  # of losses and of what is finished
+        self._earlier: list[list] = []
         if path is not None and os.path.exists(path):
             self._earlier = _read(path, digest, who)
         self._changed, self._written, self._pause = False, time.monotonic(), SECONDS
         if path is not None:
-            self._try()
+            self._try(path)
 
     def begin(self, num):
         """Start the next stage, of `num` points, and return the indices of those not finished."""
-        stage = [None, np.zeros(num, bool)]
+        stage: list = [None, np.zeros(num, bool)]
         if self._earlier:
             stage = self._earlier.pop(0)
             if len(stage[1]) != num:
@@ -93,6 +93,8 @@ class Checkpoint:
         self._pause = max(SECONDS, 20 * (self._written - begin))
 
     def _save(self):
+        if self._path is None:
+            return
         stages = [*self._stages, *self._earlier]
         none = np.empty(0, "float32")
         one = next((losses for losses, _ in stages if losses is not None), none)[:0]
@@ -108,14 +110,14 @@ class Checkpoint:
             losses=np.concatenate([one, *kept]),
         )
 
-    def _try(self):
+    def _try(self, path):
         try:
             self._save()
         except OSError as error:
             raise refusal(
                 self._who[0],
                 "`checkpoint` to be a path where a file can be written",
-                f"checkpoint={os.fspath(self._path)!r} ({error})",
+                f"checkpoint={os.fspath(path)!r} ({error})",
                 "Make its folder, or give another path.",
                 OSError,
             ) from error

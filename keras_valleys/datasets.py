@@ -1,11 +1,10 @@
 """The data of the worked examples, row for row as published."""
 
 import math
-import numbers
 
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_number, check_whole, refusal
 
 __all__ = ["repeat", "rosette", "straight_line"]
 
@@ -170,20 +169,10 @@ def _split(name, x, y, test_fraction, split_seed):
 
 
 def _check_count(name, argument, value):
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise refusal(
-            name,
-            f"`{argument}` to be an integer >= 1",
-            {argument: value},
-            f"Use {argument}=1 for the least.",
-        )
+    check_whole(name, 1, remedy=f"Use {argument}=1 for the least.", **{argument: value})
 
 
 def _check_noise(name, noise):
-    if not 0 <= noise < math.inf:
-        raise refusal(
-            name,
-            "`noise` to be a finite standard deviation >= 0",
-            {"noise": noise},
-            "Use noise=0.0 for points exactly on the lines.",
-        )
+    wanted = "a finite standard deviation >= 0"
+    remedy = "Use noise=0.0 for points exactly on the lines."
+    check_number(name, wanted, remedy, least=0, noise=noise)

@@ -49,7 +49,7 @@ class Sharpness(Result):
         for name in ("eigenvalues", "eigenvectors", "residuals"):
             self._set(**{name: frozen(getattr(self, name), "float64")})
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         values = ", ".join(f"{value:.4g}" for value in self.eigenvalues[:3])
         more = ", ..." if len(self.eigenvalues) > 3 else ""
         size = counted(self.eigenvectors.shape[1], "weight")
@@ -162,18 +162,19 @@ def sharpness(objective, point=None, *, num_eigenvalues=2, num_samples=32, seed=
     check_whole("sharpness", num_samples=num_samples)
     check_whole("sharpness", seed=seed)
     if not tolerance > 0:
-        raise _refused("`tolerance` > 0", f"tolerance={tolerance}", "Use 1e-4")
+        raise refusal("sharpness", "`tolerance` > 0", {"tolerance": tolerance}, "Use 1e-4.")
     point = _as_point("sharpness", objective, point)
 
     def multiply(vector):
         # One at a time: one compiled function for all of them, and no more memory.
         product = objective.compute(_products, vector[None], point)[0].astype("float64")
         if not np.all(np.isfinite(product)):
-            raise _refused(
+            raise refusal(
+                "sharpness",
                 "a Hessian of finite numbers",
                 f"{np.count_nonzero(~np.isfinite(product))} of {size} numbers of a product that "
                 "are NaN or infinite",
-                "Give a point where the loss is smooth and finite",
+                "Give a point where the loss is smooth and finite.",
             )
         return product
 
@@ -260,12 +261,3 @@ def _as_points(owner, objective, *, shape="(..., P)", **argument):
 def _as_point(owner, objective, point):
     point = objective.point() if point is None else point
     return _as_points(owner, objective, shape="(P,)", point=point)
-
-
-def _refused(expected, received, remedy):
-    return refusal(
-        "sharpness",
-        expected,
-        received,
-        f"{remedy}.",
-    )

@@ -1,13 +1,10 @@
 """The error whose loss surface has a valley for every line."""
 
-import math
-import numbers
-
 import keras
 import numpy as np
 from keras import ops
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_number, refusal
 
 __all__ = ["RootError", "root_error"]
 
@@ -129,13 +126,8 @@ def _least_error(power, dtype, wide):
 
 
 def _check_root(name, root):
-    if not isinstance(root, numbers.Real) or not 1 <= root < math.inf:
-        raise refusal(
-            name,
-            "`root` to be a finite number >= 1",
-            {"root": root},
-            "Use root=1 for the squared error.",
-        )
+    remedy = "Use root=1 for the squared error."
+    check_number(name, "a finite number >= 1", remedy, least=1, root=root)
 
 
 def _same_rank(y_true, y_pred):

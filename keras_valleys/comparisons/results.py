@@ -56,7 +56,7 @@ class Run(Result):
     log_dir: str | None = dataclasses.field(compare=False)
     trajectory: Trajectory = dataclasses.field(compare=False)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         return (
             f"{cut(self.optimizer)} at {cut(cell_text(self.learning_rate))}, start {self.start}, "
             f"seed {self.seed}, {self.status}, final loss {self.final_loss:.4g}"
@@ -95,7 +95,7 @@ class Summary(Result):
     steps_to_floor: float | None
     seconds: float = dataclasses.field(compare=False)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         return (
             f"{cut(self.optimizer)} at {cut(cell_text(self.learning_rate))}, "
             f"{self.num_successes} of {counted(self.num_runs, 'run')} succeeded, "
@@ -132,7 +132,7 @@ class Comparison(Result):
     def __str__(self):
         return as_text(self)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         facts = [counted(len(self.summaries), "optimizer"), counted(len(self.runs), "run")]
         for best in self.summaries[:1]:
             rate = f"{best.num_successes} of {counted(best.num_runs, 'run')} succeeded"

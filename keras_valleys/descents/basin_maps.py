@@ -3,10 +3,13 @@
 import dataclasses
 import math
 import reprlib
+import typing
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_whole
+from keras_valleys._checks import as_axes, check_whole, is_rising, refusal
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._optimizers import copier, describe, label_of
 from keras_valleys._progress import Checkpoint, check_verbose
@@ -55,13 +58,28 @@ class BasinMap(Result, Saved, kind="basin_map"):
     losses: np.ndarray
     ends: np.ndarray
     distances: np.ndarray
-    coordinates: tuple
-    labels: tuple
-    optimizers: tuple
+    coordinates: tuple[np.ndarray, ...]
+    labels: tuple[str, ...]
+    optimizers: tuple[str, ...]
     steps: int
-    learning_rates: np.ndarray = ()
+    learning_rates: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
 
-    def __post_init__(self):
+    if typing.TYPE_CHECKING:  # it takes what these can be made of
+
+        def __init__(
+            self,
+            indices: ArrayLike,
+            losses: ArrayLike,
+            ends: ArrayLike,
+            distances: ArrayLike,
+            coordinates: Iterable[ArrayLike],
+            labels: Iterable[str],
+            optimizers: Iterable[str],
+            steps: int,
+            learning_rates: ArrayLike = (),
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         axes = tuple(frozen(axis, "float64") for axis in self.coordinates)
         names = ("indices", "losses", "ends", "distances", "learning_rates")
         dtypes = (int, None, None, None, "float64")
@@ -92,7 +110,7 @@ class BasinMap(Result, Saved, kind="basin_map"):
         axes = tuple(range(-len(self.coordinates), 0))
         return np.mean(self.indices == index, axis=axes)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         facts = [counted(len(self.optimizers), "optimizer")]
         if len(self.learning_rates):
             facts.append(counted(len(self.learning_rates), "learning rate"))
@@ -223,20 +241,17 @@ def _named(optimizers):
 
 
 def _as_axes(coordinates, surface, objective):
-    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
-    axes = [axes] if axes and not np.iterable(axes[0]) else axes
     try:
-        axes = [np.array(axis, "float64") for axis in axes]
+        axes = [np.array(axis, "float64") for axis in as_axes(coordinates)]
     except (TypeError, ValueError):
         axes = []
-    rising = all(a.ndim == 1 and a.size and np.all(np.diff(a) > 0) for a in axes)
-    finite = all(np.all(np.isfinite(a)) for a in axes)
-    if len(axes) != len(surface.coordinates) or not rising or not finite:
-        raise ValueError(
-            "`basin_map` expects `coordinates` to be one rising 1-D array of finite numbers for "
-            f"each of the surface's {len(surface.coordinates)} axes. "
-            f"Received: coordinates={reprlib.repr(coordinates)}. "
-            "Use numpy.linspace(start, stop, n)."
+    if len(axes) != len(surface.coordinates) or not all(map(is_rising, axes)):
+        raise refusal(
+            "basin_map",
+            "`coordinates` to be one rising 1-D array of finite numbers for each of the surface's "
+            f"{len(surface.coordinates)} axes",
+            {"coordinates": coordinates},
+            "Use numpy.linspace(start, stop, n).",
         )
     if surface.origin.size != objective.size:
         raise ValueError(

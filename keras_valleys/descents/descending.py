@@ -41,7 +41,7 @@ class Descents(Result):
             if getattr(self, name) is not None:
                 self._set(**{name: frozen(getattr(self, name))})
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         count, size = self.weights.shape
         return (
             f"{counted(count, 'descent')} of {counted(size, 'weight')} by {cut(self.label)}, "

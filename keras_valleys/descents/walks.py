@@ -98,8 +98,8 @@ class Walker:
         build(optimizer, weights)
         return optimizer, weights
 
-    def _after(self, loss, *values):
-        *values, num = values
+    def _after(self, loss, *given):
+        *values, num = given
 
         def gradients_at(rows):
             return gradients(loss, rows, together=self._ground.together)

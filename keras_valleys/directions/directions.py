@@ -4,8 +4,12 @@ import dataclasses
 import difflib
 import math
 import re
+import typing
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import as_plain, check_vector, check_whole, refusal, shortened
 from keras_valleys._linalg import orthonormal_through
@@ -33,10 +37,19 @@ class Directions(Result):
     """
 
     vectors: np.ndarray
-    labels: tuple
-    details: dict = dataclasses.field(default_factory=lambda: {"kind": "given"})
+    labels: tuple[str, ...]
+    details: dict[str, Any] = dataclasses.field(default_factory=lambda: {"kind": "given"})
 
-    def __post_init__(self):
+    if typing.TYPE_CHECKING:  # it takes what these can be made of
+
+        def __init__(
+            self,
+            vectors: ArrayLike,
+            labels: Iterable[str],
+            details: dict[str, Any] = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         vectors = frozen(self.vectors, "float64")
         labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
         if vectors.ndim != 2 or not vectors.size or len(labels) != len(vectors):
@@ -70,7 +83,7 @@ class Directions(Result):
     def __getitem__(self, index):
         return self.vectors[index]
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         count, size = self.vectors.shape
         names = ", ".join(map(cut, self.labels))
         return f"{counted(count, 'direction')} over {counted(size, 'weight')}: {names}"
@@ -230,7 +243,7 @@ def index_of(objective, name):
 
 def _close(objective, variable):
     """The paths that look most like a name, or the first ones."""
-    ends = {}
+    ends: dict[str, str] = {}
     for path in objective.names:
         pieces = path.split("/")
         for k in range(len(pieces)):

@@ -115,7 +115,7 @@ def matched(direction, weights, axes):
 
 def _owners(model):
     """The layers that made each variable, by its id; several where they share it."""
-    owners = {}
+    owners: dict[int, list] = {}
     for layer in layers_of(model):
         inside = [one for one in layers_in(layer) if one is not layer]
         of_others = {id(variable) for one in inside for variable in one.variables}

@@ -178,13 +178,12 @@ def _maps(basin_map, valleys, look):
     _sharpen(figure, max(map(len, basin_map.coordinates)) / 3.9)
     (x_scale, x_text), (y_scale, y_text) = (axis_of(surface, k) for k in (0, 1))
     panels = figure.subplots(rows, columns, squeeze=False).flat
-    starts = [
-        (axis * s, False) for axis, s in zip(basin_map.coordinates, (x_scale, y_scale), strict=True)
-    ]
+    scaled = zip(basin_map.coordinates, (x_scale, y_scale), strict=True)
+    along_x, along_y = [(axis * scale, False) for axis, scale in scaled]
     losses = np.ma.masked_invalid(surface.losses)
     for k, name in enumerate(basin_map.optimizers):
         axes = style_axes(panels[k], look, xlabel=f"start: {x_text}", ylabel=f"start: {y_text}")
-        draw_cells(axes, *starts, basin_map.indices[k].T, look)
+        draw_cells(axes, along_x, along_y, basin_map.indices[k].T, look)
         if losses.count() and min(losses.shape) > 1:
             x, y = surface.coordinates[0] * x_scale, surface.coordinates[1] * y_scale
             levels = contour_levels(losses.compressed())[0]

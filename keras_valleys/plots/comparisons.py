@@ -155,7 +155,7 @@ def _rate_text(one):
 
 
 def _by_start(comparison):
-    counts = {}
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
     for run in comparison.runs:
         key = run.optimizer, f"start {run.start}"
         number, total = counts.get(key, (0, 0))
@@ -165,13 +165,14 @@ def _by_start(comparison):
 
 
 def _by_valley(comparison):
-    counts, found = {}, {}
+    counts: dict[tuple[str, str], int] = {}
+    found: dict[str, tuple[int, int]] = {}
     for run in comparison.runs:
         name = _place(run, comparison)
         counts[run.optimizer, name] = counts.get((run.optimizer, name), 0) + 1
         rank = {"diverged": 3, "failed": 4}.get(run.status, 2 if run.valley is None else 1)
         found[name] = (rank, run.valley or 0)
-    columns = sorted(found, key=found.get)
+    columns = sorted(found, key=lambda name: found[name])
     totals = {
         label: sum(n for (own, _), n in counts.items() if own == label) for label, _ in counts
     }
@@ -272,7 +273,7 @@ def learning_rates(comparison: Compared, *, theme: str = "light") -> Figure:
 
 def _by_rate(runs):
     """For each optimizer the final losses at each learning rate."""
-    groups = {}
+    groups: dict[str, dict[float, list[float]]] = {}
     for run in runs:
         by_rate = groups.setdefault(run.optimizer, {})
         loss = run.final_loss if run.status == "finished" else math.inf

@@ -160,7 +160,7 @@ def _check_curves(surfaces, labels):
         raise refusal(
             "curves",
             "surfaces over one coordinate and range",
-            spans,
+            str(spans),
             "Evaluate them with the same `coordinates`.",
         )
 
@@ -174,7 +174,7 @@ def _narrow_valleys(surface, height):
         shallow = valley.depth < 0.03 * height
         if np.isfinite(width) and (shallow or width < 0.01 * (x[-1] - x[0])):
             widths[valley] = width
-    narrow = sorted(widths, key=widths.get)[:MAX_ZOOMS]
+    narrow = sorted(widths, key=lambda valley: widths[valley])[:MAX_ZOOMS]
     return sorted(narrow, key=lambda valley: valley.position[0])
 
 

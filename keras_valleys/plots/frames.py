@@ -303,7 +303,7 @@ def _quantize(pixels):
     """The surface as indices into a palette, and the colors of that palette."""
     image = Image.fromarray(pixels[..., :3])
     image = image.quantize(NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    own = image.getpalette()[: 3 * NUM_COLORS]
+    own = (image.getpalette() or [])[: 3 * NUM_COLORS]
     return np.array(image), own + [0] * (3 * NUM_COLORS - len(own))
 
 
@@ -316,8 +316,8 @@ def _blends(look):
     pairs = [(accent, ground), (accent, fill), (accent, surface), (accent, head), (ink, ground)]
     pairs += [(head, fill), (head, surface)]
     weights = np.linspace(1, 0, 8, endpoint=False)[:, None]
-    pairs = np.array(pairs)[:, :, None]
-    blends = weights * pairs[:, 0] + (1 - weights) * pairs[:, 1]
+    above, below = np.array(pairs).swapaxes(0, 1)[:, :, None]
+    blends = weights * above + (1 - weights) * below
     return blends.round().astype(int).flatten().tolist()
 
 

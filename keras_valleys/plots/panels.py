@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_valleys.plots.contours import draw_contour, is_isometric
@@ -27,6 +28,7 @@ from keras_valleys.plots.style import (
     style_axes,
 )
 from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectory
 from keras_valleys.valleys import axes_of, closed, find_valleys
 
 MAX_TITLE = 22  # characters
@@ -210,8 +212,8 @@ def _median(group):
     steps = group[0].steps
     for one in group[1:]:
         steps = np.intersect1d(steps, one.steps)
-    rows = [one.losses[np.searchsorted(one.steps, steps)] for one in group]
-    rows = np.where(np.isfinite(rows), np.array(rows, "float64"), np.inf)
+    rows = np.array([one.losses[np.searchsorted(one.steps, steps)] for one in group], "float64")
+    rows[~np.isfinite(rows)] = np.inf
     middle = np.median(rows, axis=0) if len(steps) else np.empty(0)
     keep = thin(len(steps))
     return steps[keep], _finite(middle)[keep]
@@ -223,7 +225,7 @@ def _finite(values):
 
 def by_label(trajectories):
     """Trajectories by their labels, in the order in which these appear."""
-    groups = {}
+    groups: dict[str, list[Trajectory]] = {}
     for number, trajectory in enumerate(trajectories):
         name = " ".join(str(trajectory.label).split()) or f"path {number + 1}"
         groups.setdefault(name, []).append(trajectory)
@@ -251,7 +253,8 @@ def panel_grid(labels, look, *, header=0.0, size=(2.7, 1.9), xlabel="", ylabel="
     figure = new_figure(look, (width, size[1] * (rows + header) + 0.8))
     heights = [header] * (header > 0) + [1.0] * rows
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
-    headers, panels = [], []
+    headers: list[Axes] = []
+    panels: list[Axes] = []
     for k in range(columns if header else 0):
         headers.append(figure.add_subplot(grid[0, k], sharey=headers[0] if headers else None))
     for k in range(count):

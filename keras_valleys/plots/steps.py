@@ -1,6 +1,7 @@
 """Pictures over the steps of a training."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,7 +22,10 @@ from keras_valleys.plots.style import (
 from keras_valleys.surfaces import axis_text, shown_as
 from keras_valleys.trajectories import Projection
 
-PAIR = ("-", (0, (4, 1.5)))  # what is true, and what it is compared with
+PAIR: tuple[Any, Any] = (
+    "-",
+    (0, (4, 1.5)),
+)  # line styles: what is true, and what it is compared with
 
 
 def loss_by_step(trajectories: Trajectories, *, theme: str = "light") -> Figure:

@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from keras_valleys._checks import refusal
@@ -119,14 +120,15 @@ def optimizer_color(label: str) -> str:
     >>> keras_valleys.plots.optimizer_color("SGD")
     '#0072b2'
     """
-    first_word, *_ = re.split("[^a-z]", label.lower().replace("_", ""), maxsplit=1)
+    first_word = re.split("[^a-z]", label.lower().replace("_", ""), maxsplit=1)[0]
     name = "".join(filter(str.isalnum, label.lower()))
     return OPTIMIZERS.get(first_word) or COLORS[zlib.crc32(name.encode()) % len(COLORS)]
 
 
 def path_styles(trajectories):
     """One look per trajectory; those that share a color differ in line style and marker."""
-    styles, seen = [], []
+    styles: list[dict[str, str]] = []
+    seen: list[str] = []
     for number, trajectory in enumerate(trajectories):
         label = name_of(trajectory, number)
         color = optimizer_color(label)
@@ -146,9 +148,9 @@ def name_of(run, number):
 
 def new_figure(theme, size=(8.0, 4.5)):
     """An empty figure of `size` inches on a canvas of its own."""
-    figure = Figure(figsize=size, dpi=100, layout="constrained", facecolor=theme.background)
+    room = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=size, dpi=100, layout=room, facecolor=theme.background)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     return figure
 
 

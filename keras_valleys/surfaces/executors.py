@@ -85,17 +85,19 @@ def gather(executor, blob, chunks, take):
     """
     # Not `concurrent.futures.as_completed`, which waits for ever for a future that a shutdown of
     # its executor has cancelled.
-    finished = queue.SimpleQueue()
-    futures, lost, reason = {}, [], None
+    finished: queue.SimpleQueue[concurrent.futures.Future] = queue.SimpleQueue()
+    futures: dict[concurrent.futures.Future, object] = {}
+    lost: list[object] = []
+    reason: BaseException | None = None
     try:
         for key, rows in chunks:
             try:
                 future = executor.submit(compute, blob, rows)
-            except RuntimeError as error:  # broken, or shut down in the middle
-                if not futures and not isinstance(error, concurrent.futures.BrokenExecutor):
+            except RuntimeError as broken:  # or shut down in the middle
+                if not futures and not isinstance(broken, concurrent.futures.BrokenExecutor):
                     raise
                 lost.append(key)
-                reason = error
+                reason = broken
                 continue
             futures[future] = key
             future.add_done_callback(finished.put)

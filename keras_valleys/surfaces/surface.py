@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import json
 import math
 import os
 import reprlib
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_valleys._backend import backend_version
-from keras_valleys._checks import as_plain_dict
+from keras_valleys._checks import as_axes, as_plain_dict, is_rising, refusal
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._progress import Checkpoint, check_verbose
 from keras_valleys._results import AS_JSON, Result, Saved, cut, frozen, grid_text, place_text
@@ -82,7 +81,7 @@ class Surface(Result, Saved, kind="surface"):
             origin: ArrayLike,
             labels: Sequence[str] | str = (),
             loss_name: str = "loss",
-            details: dict[str, Any] | None = None,
+            details: dict[str, Any] = ...,
             periods: Periods = None,
             units: Units = None,
         ) -> None: ...
@@ -113,15 +112,11 @@ class Surface(Result, Saved, kind="surface"):
         self._set(periods=periods, units=as_units("Surface", self.units, len(axes)))
 
     @classmethod
-    def _of_today(cls, stored):
+    def _completed(cls, fields):
         """In files of version 0.1 an axis labeled "phi" is the angle of a line."""
-        if "units" in stored or "labels" not in stored:
-            return stored
-        older = of_version_0_1(stored["labels"])
-        periods, units = np.array(json.dumps(older["periods"])), np.array(older["units"])
-        return {**stored, "periods": periods, "units": units}
+        return fields if "units" in fields else {**fields, **of_version_0_1(fields["labels"])}
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         points = grid_text(self.coordinates, self.labels, "point")
         finite, lowest = np.isfinite(self.losses), "nowhere finite"
         if finite.any():
@@ -312,18 +307,14 @@ def _details(objective, directions):
 
 
 def _as_axes(coordinates):
-    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
-    if axes and not np.iterable(axes[0]):
-        axes = [axes]  # one axis, given as it is
-    axes = tuple(_as_floats("coordinates", axis).copy() for axis in axes)
-    for axis in axes or [np.empty(0)]:
-        rising = axis.ndim == 1 and axis.size and np.all(np.diff(axis) > 0)
-        if not rising or not np.all(np.isfinite(axis)):
-            raise ValueError(
-                "A surface expects `coordinates` to be one rising 1-D array of finite numbers per "
-                f"axis. Received: coordinates={reprlib.repr(coordinates)}. "
-                "Use numpy.linspace(start, stop, n)."
-            )
+    axes = tuple(_as_floats("coordinates", axis).copy() for axis in as_axes(coordinates))
+    if not axes or not all(map(is_rising, axes)):
+        raise refusal(
+            "A surface",
+            "`coordinates` to be one rising 1-D array of finite numbers per axis",
+            {"coordinates": coordinates},
+            "Use numpy.linspace(start, stop, n).",
+        )
     return axes
 
 

@@ -113,12 +113,12 @@ def axes_around(paths, directions, origin, num_points, factors):
     directions, origin, paths = _checked(paths, directions, origin, num_points, factors)
     plane = Plane.through(origin, directions)
     rows = [inside(path.weights, plane) for path in paths]
-    kept = [
+    parts = [
         part[near(part, path.losses, first_finite(path.weights), factors[1])]
         for part, path in zip(rows, paths, strict=True)
     ]
     finite = sum(int(np.all(np.isfinite(part), axis=1).sum()) for part in rows)
-    kept = np.concatenate(kept)
+    kept = np.concatenate(parts)
     if len(kept) < finite:
         warnings.warn(
             f"`span` leaves out {finite - len(kept)} of {finite} rows, of runs that blew up. "
@@ -235,7 +235,7 @@ class Projection(Result):
         for name in ("steps", "coordinates", "distances", "travelled", "losses", "plane_losses"):
             self._set(**{name: frozen(getattr(self, name))})
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         rows, axes = self.coordinates.shape
         where = "a plane" if axes == 2 else "a line"
         facts = [f"{counted(rows, 'row')} of {counted(self.num_weights, 'weight')} on {where}"]

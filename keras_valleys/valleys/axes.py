@@ -259,7 +259,7 @@ def _period(one, x, owner):
         return None
     if isinstance(one, bool | np.bool_):
         one = float(x[-1] - x[0])
-    number = isinstance(one, numbers.Real) and math.isfinite(one) and one > 0
+    number = isinstance(one, numbers.Real) and 0 < float(one) < math.inf
     if not number or not _is_ring(x, one):
         raise ValueError(
             f"`{owner}` expects a period longer than a step of the axis, True where that is the "

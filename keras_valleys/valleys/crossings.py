@@ -30,7 +30,7 @@ class Derailment(Result):
     after: Valley
     rise: float
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         ways = f"from valley {self.before.index} to {self.after.index}"
         return f"step {self.step}, {ways}, rise {self.rise:.4g}"
 

@@ -82,11 +82,11 @@ def find_valleys(
         sides = [
             (depth, right - left, (left, right)) for left, right, depth in line.sides().tolist()
         ]
-        meetings = zip(*line.between.T, line.ridges[:, 1], strict=True)
+        meetings = np.column_stack([line.between, line.ridges[:, 1]])
     else:
         heights = losses.ravel()[[cells[0] for cells in water.floors]]
         sides = read_plane(axes, losses, water, heights)
-        meetings = zip(water.passes[0], water.passes[1], water.passes[3], strict=True)
+        meetings = np.column_stack([water.passes[k] for k in (0, 1, 3)])
     positions = list(map(tuple, places.tolist()))
     order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
     ranks = np.argsort(order) if order else np.empty(0, int)
@@ -97,8 +97,8 @@ def find_valleys(
         where = line.places(ranks)
     else:
         where = Places.nearest(axes, np.append(ranks, -1)[water.labels])
-    passes = tuple(sorted((float(h), int(ranks[a]), int(ranks[b])) for a, b, h in meetings))
-    return Valleys(surface, periods, _labels(surface, where), found, passes, where)
+    passes = sorted((float(h), int(ranks[int(a)]), int(ranks[int(b)])) for a, b, h in meetings)
+    return Valleys(surface, periods, _labels(surface, where), found, tuple(passes), where)
 
 
 def label_basins(
@@ -188,7 +188,7 @@ def _check(surface, persistence, objective):
             "`find_valleys` expects a `keras_valleys.surfaces.Surface`. "
             f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
         )
-    known = isinstance(persistence, numbers.Real) and persistence >= 0
+    known = isinstance(persistence, numbers.Real) and float(persistence) >= 0
     if persistence is not None and not known:
         raise ValueError(
             "`find_valleys` expects `persistence` to be >= 0. "

@@ -44,7 +44,7 @@ class Valley(Result):
     width: float
     ridges: tuple
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         return (
             f"{self.index} at {place_text(self.position)}, loss {self.loss:.4g}, "
             f"depth {self.depth:.4g}, width {self.width:.4g}"
@@ -87,7 +87,7 @@ class Valleys(Result, Sequence[Valley]):
     def __len__(self) -> int:
         return len(self._valleys)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         axes = " and ".join(map(cut, self.surface.labels))
         lowest = ""
         if len(self):
