@@ -65,9 +65,10 @@ def compare(
     Args:
         build_model: Function without arguments that returns a Keras model, compiled with a loss.
             It is called once. The model's own optimizer is not used.
-        optimizers: Dictionary of labels to optimizers: names, instances, configs, or functions
-            without arguments that return a new one; or a list of these. Each run gets a new copy,
-            instances and configs by their `get_config`.
+        optimizers: Dictionary of labels to optimizers: names, classes, instances, configs, or
+            functions without arguments that return a new one; or a list of these, or one. Each run
+            gets a new copy, instances by their `get_config`. In a list those of the same name are
+            told apart by their learning rates, and by a number where these are equal as well.
         x: Array of N rows, or a dictionary or list of arrays.
         y: As `x`.
         steps: Number of updates of each run.
@@ -113,7 +114,9 @@ def compare(
     >>> len(comparison.runs)
     2
     """
-    candidates = as_candidates(optimizers)
+    # A list of rates takes the place of their own.
+    own_rates = tune is None or isinstance(tune, int | np.integer)
+    candidates = as_candidates("compare", optimizers=optimizers, with_rates=own_rates)
     seeds = as_seeds(seeds)
     check_numbers(steps=steps, every=every, tolerance=tolerance)
     check_verbose(verbose, "compare")

@@ -18,6 +18,8 @@ from keras_valleys.surfaces.executors import check_executor
 from keras_valleys.surfaces.refining import MOST, check_tolerance, refine_curve
 from keras_valleys.surfaces.sampling import Sampler
 
+DEPENDS = "model, weights, data, coordinates, directions, origin and refine"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Surface:
@@ -202,7 +204,7 @@ def evaluate(
     sampler = Sampler(
         objective,
         (directions, origin),
-        checkpoint=Checkpoint(checkpoint, identity),
+        checkpoint=Checkpoint(checkpoint, identity, owner="evaluate", depends=DEPENDS),
         verbose=verbose,
         executor=executor,
     )
