@@ -65,7 +65,7 @@ class Trajectory:
             value.setflags(write=False)  # a copy of what was given, and it stays as it is
             object.__setattr__(self, name, value)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.steps)
 
     def save(self, path):
