@@ -5,12 +5,13 @@ import warnings
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys import _backend
 from keras_valleys._checks import check_whole, refusal
 from keras_valleys._linalg import leading
 from keras_valleys._results import Result, counted, frozen
-from keras_valleys.objectives import CALL_BYTES
+from keras_valleys.objectives import CALL_BYTES, Objective
 
 __all__ = ["Sharpness", "gradient", "hessian_vector_product", "sharpness"]
 
@@ -58,7 +59,7 @@ class Sharpness(Result):
         return f"eigenvalues {values}{more} over {size}{trace}{doubt}"
 
 
-def gradient(objective, points=None):
+def gradient(objective: Objective, points: ArrayLike | None = None) -> np.ndarray:
     """The gradient of the loss at each point.
 
     Where the loss has a kink, it is what the backend takes for the slope there.
@@ -86,7 +87,9 @@ def gradient(objective, points=None):
     return _by_rows(objective, _gradients, points)
 
 
-def hessian_vector_product(objective, vectors, point=None):
+def hessian_vector_product(
+    objective: Objective, vectors: ArrayLike, point: ArrayLike | None = None
+) -> np.ndarray:
     """The Hessian of the loss at a point, times each vector.
 
     The Hessian itself, `(P, P)` numbers, is never formed. Layers that the backend cannot
@@ -117,7 +120,15 @@ def hessian_vector_product(objective, vectors, point=None):
     return _by_rows(objective, _products, vectors, point)
 
 
-def sharpness(objective, point=None, *, num_eigenvalues=2, num_samples=32, seed=0, tolerance=1e-4):
+def sharpness(
+    objective: Objective,
+    point: ArrayLike | None = None,
+    *,
+    num_eigenvalues: int = 2,
+    num_samples: int = 32,
+    seed: int = 0,
+    tolerance: float = 1e-4,
+) -> Sharpness:
     """The largest eigenvalues of the Hessian, with their eigenvectors, and its trace.
 
     Eigenvalues by block Lanczos with full orthogonalization in float64, on products in the

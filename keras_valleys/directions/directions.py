@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from keras_valleys._checks import as_plain, check_vector, check_whole, refusal, shortened
 from keras_valleys._linalg import orthonormal_through
 from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.gradients import sharpness
+from keras_valleys.objectives import Objective
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -70,17 +71,17 @@ class Directions(Result):
         self._set(vectors=vectors, labels=labels, details=details)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """`(K, P)`."""
         return self.vectors.shape
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.vectors, dtype=dtype, copy=copy)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.vectors)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> np.ndarray:
         return self.vectors[index]
 
     def _in_short(self) -> str:
@@ -89,7 +90,7 @@ class Directions(Result):
         return f"{counted(count, 'direction')} over {counted(size, 'weight')}: {names}"
 
 
-def coordinate(objective, names):
+def coordinate(objective: Objective, names: str | Iterable[str]) -> Directions:
     """The axes of single weights; coordinates are then offsets from the origin.
 
     Args:
@@ -125,10 +126,12 @@ def coordinate(objective, names):
     vectors = np.zeros((len(names), objective.size))
     vectors[np.arange(len(names)), indices] = 1
     names = [name.strip() for name in names]
-    return Directions(vectors, names, {"kind": "coordinate", "names": names})
+    return Directions(vectors, tuple(names), {"kind": "coordinate", "names": names})
 
 
-def between(start, end, third=None, *, orthonormal=True):
+def between(
+    start: ArrayLike, end: ArrayLike, third: ArrayLike | None = None, *, orthonormal: bool = True
+) -> Directions:
     """From one weight vector to another, or the plane through three.
 
     The coordinates belong to `origin=start`; `details["coordinates"]` are those of the points.
@@ -154,11 +157,11 @@ def between(start, end, third=None, *, orthonormal=True):
     >>> axes.details["coordinates"]
     [[0.0, 0.0], [4.0, 0.0], [2.0, 3.0]]
     """
-    start = check_vector("between", np.size(start), start=start)
-    steps = [check_vector("between", start.size, end=end) - start]
+    origin = check_vector("between", np.size(start), start=start)
+    ways = [check_vector("between", origin.size, end=end) - origin]
     if third is not None:
-        steps.append(check_vector("between", start.size, third=third) - start)
-    steps = np.stack(steps)
+        ways.append(check_vector("between", origin.size, third=third) - origin)
+    steps = np.stack(ways)
     found = orthonormal_through(steps)
     if found is None:
         raise refusal(
@@ -173,7 +176,13 @@ def between(start, end, third=None, *, orthonormal=True):
     return Directions(vectors, ("from start to end", "towards third")[: len(steps)], details)
 
 
-def hessian(objective, num_directions=2, *, origin=None, seed=0):
+def hessian(
+    objective: Objective,
+    num_directions: int = 2,
+    *,
+    origin: ArrayLike | None = None,
+    seed: int = 0,
+) -> Directions:
     """The orthonormal directions in which the loss curves up most: Hessian eigenvectors.
 
     Args:
@@ -207,10 +216,11 @@ def hessian(objective, num_directions=2, *, origin=None, seed=0):
         "eigenvalues": found.eigenvalues.tolist(),
         "residuals": found.residuals.tolist(),
     }
-    return Directions(found.eigenvectors, _numbered("eigenvector", num_directions), details)
+    return Directions(found.eigenvectors, numbered("eigenvector", num_directions), details)
 
 
-def _numbered(name, count):
+def numbered(name, count):
+    """Labels of directions of one kind."""
     return tuple(f"{name} {k + 1}" for k in range(count))
 
 

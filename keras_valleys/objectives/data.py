@@ -2,14 +2,19 @@
 
 import hashlib
 import itertools
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 KEPT_BYTES = 2**28  # data sets up to this size are read once and kept
 BATCH_BYTES = 2**24  # of inputs in a batch, where the user leaves its size open
 NUM_COMPARED = 3  # batches of a larger data set that are read twice at once
+
+# An array, a structure of arrays, or a data set of batches.
+Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | keras.utils.PyDataset | Iterable[Any]
 
 
 class Batches:

@@ -3,10 +3,13 @@
 import inspect
 import math
 import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_valleys._backend import (
     compiled,
@@ -17,9 +20,11 @@ from keras_valleys._backend import (
 )
 from keras_valleys._fingerprints import signature
 from keras_valleys._weights import flatten, period_and_unit, select, to_numpy, variables_of
-from keras_valleys.objectives.data import Batches, average, count_values, rows_of
+from keras_valleys.objectives.data import Batches, Data, average, count_values, rows_of
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
+
+Weights: TypeAlias = str | keras.Variable | keras.layers.Layer  # as a user names them
 
 
 class Objective:
@@ -90,17 +95,30 @@ class Objective:
     [1.0, 0.0]
     """
 
+    model: keras.Model
+    variables: list[keras.Variable]
+    size: int
+    names: list[str]
+    shapes: list[tuple[int, ...]]
+    slices: list[slice]
+    loss_name: str
+    fingerprint: str
+    num_rows: int
+    num_batches: int
+    num_values: int
+    streams: bool
+
     def __init__(
         self,
-        model,
-        x,
-        y=None,
-        sample_weight=None,
+        model: keras.Model,
+        x: Data,
+        y: Data | None = None,
+        sample_weight: ArrayLike | None = None,
         *,
-        class_weight=None,
-        variables=None,
-        batch_size=None,
-    ):
+        class_weight: Mapping[int, float] | None = None,
+        variables: Weights | Iterable[Weights] | None = None,
+        batch_size: int | None = None,
+    ) -> None:
         check_model(model)
         self.model = model
         self.variables = select("Objective", model.trainable_variables, variables=variables)
@@ -133,12 +151,12 @@ class Objective:
         self._loss_of(point, rest, [v.value for v in rest], _as_tensors(first))
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
-        self._functions = {}
+        self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.num_values = count_values(first[0], self.shapes)
         self.group = self._find_group()
 
     @property
-    def weight_names(self):
+    def weight_names(self) -> list[str]:
         """One name for each of the P weights, such as "phi" or "kernel[0, 2]"."""
         leaves = [path.rsplit("/", 1)[-1] for path in self.names]
         names = leaves if len(set(leaves)) == len(leaves) else self.names
@@ -164,7 +182,7 @@ class Objective:
         (k,) = [k for k, part in enumerate(self.slices) if part.start <= index < part.stop]
         return period_and_unit(self.variables[k], index - self.slices[k].start)
 
-    def point(self):
+    def point(self) -> np.ndarray:
         """The model's present weights.
 
         Returns:
@@ -172,7 +190,7 @@ class Objective:
         """
         return flatten(self.variables)
 
-    def split(self, point):
+    def split(self, point: ArrayLike) -> list[np.ndarray]:
         """A flat weight vector as the arrays that the variables hold.
 
         Args:
@@ -184,7 +202,7 @@ class Objective:
         parts = zip(self.slices, self.shapes, strict=True)
         return [np.asarray(point)[part].reshape(shape) for part, shape in parts]
 
-    def __call__(self, points):
+    def __call__(self, points: ArrayLike) -> np.ndarray:
         points = np.asarray(points, self.dtype)
         if points.ndim == 0 or points.shape[-1] != self.size:
             raise ValueError(
@@ -197,7 +215,9 @@ class Objective:
         losses = [self.compute(self._at_points, part) for part in parts]
         return np.concatenate([np.empty(0, self.dtype), *losses]).reshape(points.shape[:-1])
 
-    def along(self, coefficients, directions, origin):
+    def along(
+        self, coefficients: ArrayLike, directions: ArrayLike, origin: ArrayLike
+    ) -> np.ndarray:
         """The loss at `origin + coefficients @ directions`.
 
         Only the coefficients travel to the compiled call, so that large models take many points.
@@ -217,7 +237,7 @@ class Objective:
         losses = self.compute(self._along, rows, directions, origin)
         return losses.reshape(coefficients.shape[:-1])
 
-    def compute(self, function, *arrays):
+    def compute(self, function: Callable[..., Any], *arrays: ArrayLike) -> Any:
         """The mean over the data of a function of the loss, compiled.
 
         Args:
@@ -235,7 +255,7 @@ class Objective:
             self._functions[function] = self.prepare(function)
         return self._functions[function](*arrays)
 
-    def prepare(self, function):
+    def prepare(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """What `compute` calls for a function: a function of arrays, compiled at its first call."""
         call = compiled(self._over_batch(function))
 
@@ -251,7 +271,7 @@ class Objective:
 
         return mean
 
-    def signature(self):
+    def signature(self) -> str:
         """A digest of all that the loss depends on but the point.
 
         Returns:

@@ -26,6 +26,8 @@ from keras_valleys.surfaces.refining import MOST, check_tolerance, refine_curve
 from keras_valleys.surfaces.sampling import Sampler
 from keras_valleys.surfaces.units import Periods, Units, as_periods, as_units, of_version_0_1
 
+DEPENDS = "model, weights, data, coordinates, directions, origin and refine"
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Surface(Result, Saved, kind="surface"):
@@ -223,7 +225,7 @@ def evaluate(
         objective,
         vectors,
         start,
-        checkpoint=Checkpoint(checkpoint, identity),
+        checkpoint=Checkpoint(checkpoint, identity, owner="evaluate", depends=DEPENDS),
         verbose=verbose,
         executor=executor,
     )

@@ -14,7 +14,6 @@ from helpers.checkpoints import finished
 from helpers.lines import rosette_model
 from helpers.processes import start_python
 from helpers.starts import angle, line, network, objective_of, starts_of, unfinished
-from keras_valleys import descents
 from keras_valleys.descents import descend, walks
 
 
@@ -119,7 +118,7 @@ def test_bad_input_is_refused_before_the_work(monkeypatch):
             descend(**{**good, **change})
     with pytest.raises(OSError, match="`descend` expects `checkpoint`.*Make its folder"):
         descend(**good, checkpoint="/no/such/folder/file.npz")
-    monkeypatch.setattr(descents, "PATHS_BYTES", 100)
+    monkeypatch.setattr("keras_valleys.descents.descending.PATHS_BYTES", 100)
     with pytest.raises(ValueError, match="Use paths=2, one step in 2"):
         descend(**good, paths=True)
     assert descend(**good, paths=4).paths.shape == (2, 3, 2)

@@ -120,3 +120,12 @@ def test_the_test_sees_what_is_missing():
     found = {text.split(":")[0] for texts in faults for text in texts}
     assert found == {"Bad.__init__", "Bad.__len__", "Bad.method", "Bad.value", "Bad.made"}
     assert len(list(faults_of("method", Bad.method))) == 2
+
+
+def test_attributes_of_an_objective_are_annotated():
+    from keras_valleys.objectives import Objective
+
+    listed = Objective.__doc__.split("Attributes:")[1].split("Call arguments:")[0]
+    names = [line.split(":")[0].strip() for line in listed.splitlines() if line[:8] == " " * 8]
+    names = [name for name in names if name.isidentifier()]
+    assert len(names) == 12 and set(names) <= set(typing.get_type_hints(Objective))
