@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import check_number, check_whole, refusal
 
@@ -13,7 +14,17 @@ def __dir__():
     return __all__
 
 
-def rosette(num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314, split_seed=42):
+Columns = tuple[np.ndarray, np.ndarray]  # x and y
+
+
+def rosette(
+    num_lines: int = 5,
+    num_points: int = 100,
+    noise: float = 0.0,
+    test_fraction: float = 0.33,
+    seed: int = 314,
+    split_seed: int = 42,
+) -> tuple[Columns, Columns]:
     """Straight lines through the origin, at evenly spaced angles.
 
     Line `k` has the angle `k * 2*pi / num_lines` where `num_lines` is odd (the published data).
@@ -64,8 +75,13 @@ def rosette(num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314
 
 
 def straight_line(
-    num_points=1000, slope=3.0, intercept=2.0, noise=1.0, test_fraction=0.33, seed=314
-):
+    num_points: int = 1000,
+    slope: float = 3.0,
+    intercept: float = 2.0,
+    noise: float = 1.0,
+    test_fraction: float = 0.33,
+    seed: int = 314,
+) -> tuple[Columns, Columns]:
     """One noisy straight line, whose squared error has one simple valley.
 
     `y = slope * x + intercept + noise * normal`, with x standard normal. The defaults are the data
@@ -102,7 +118,9 @@ def straight_line(
     return _split("straight_line", x, y, test_fraction, split_seed=42)
 
 
-def repeat(x, y, num_steps, batch_size=None, seed=0):
+def repeat(
+    x: ArrayLike, y: ArrayLike, num_steps: int, batch_size: int | None = None, seed: int = 0
+) -> Columns:
     """The rows of a data set again and again: one epoch of them is a whole run.
 
     `model.fit` spends most of a small model's time between epochs. One epoch of `num_steps` steps
@@ -143,7 +161,7 @@ def repeat(x, y, num_steps, batch_size=None, seed=0):
             f"Use batch_size={rows} for steps over all rows.",
         )
     if batch_size == rows:
-        return tuple(np.tile(a, (num_steps, *[1] * (a.ndim - 1))) for a in (x, y))
+        return _tile(x, num_steps), _tile(y, num_steps)
     random = np.random.default_rng(seed)
     per_pass = rows // batch_size
     passes = [random.permutation(rows) for _ in range(-(-num_steps // per_pass))]
@@ -166,6 +184,10 @@ def _split(name, x, y, test_fraction, split_seed):
     columns = np.stack([x, y]).astype("float32")[:, :, None]
     test, train = order[:num_test], order[num_test:]
     return (columns[0, train], columns[1, train]), (columns[0, test], columns[1, test])
+
+
+def _tile(rows, times):
+    return np.tile(rows, (times, *[1] * (rows.ndim - 1)))
 
 
 def _check_count(name, argument, value):

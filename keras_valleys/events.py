@@ -10,10 +10,12 @@ import threading
 import time
 import warnings
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import google_crc32c
 import numpy as np
+from numpy.typing import ArrayLike
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
 from keras_valleys._checks import refusal, shortened
@@ -26,6 +28,7 @@ def __dir__():
 
 
 MOST_CURVES = 100  # combinations of tags whose event is kept
+HParam = bool | float | str  # what TensorBoard lists; an integer is a float to type checkers
 SECONDS = 0.1  # between two looks at the file, each of which takes as long as writing an event
 
 
@@ -63,13 +66,13 @@ class EventWriter:
     Source: TensorFlow, "TFRecords format details", and `tensorboard.compat.proto.event_pb2`.
     """
 
-    def __init__(self, log_dir):
+    def __init__(self, log_dir: str | os.PathLike) -> None:
         self.log_dir = local_path(log_dir)
         self.path: str | None = None
         self._file: Any = None  # none where it could not be made
         self._lock, self._warned = threading.RLock(), False
-        self._tags = {}  # tag: (plugin, last step)
-        self._curves = {}  # tags: an event with a point of each, and where their numbers go
+        self._tags: dict = {}  # tag: (plugin, last step)
+        self._curves: dict = {}  # tags: an event with a point of each, and where their numbers go
         self._record, self._sent = b"", 0  # the last record, and how much of it is in the file
         self._due = 0.0  # when to look whether the file is still there
         try:
@@ -82,7 +85,7 @@ class EventWriter:
             first = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
             self._append(first.SerializeToString())
 
-    def scalar(self, tag, value, step):
+    def scalar(self, tag: str, value: ArrayLike, step: int) -> None:
         """Write a point of a curve.
 
         Args:
@@ -93,7 +96,7 @@ class EventWriter:
         check_tag(tag)  # also one that no dictionary takes
         self.scalars({tag: value}, step)
 
-    def scalars(self, values, step):
+    def scalars(self, values: Mapping[str, ArrayLike], step: int) -> None:
         """Write a point of each of several curves, in one event.
 
         Args:
@@ -113,7 +116,7 @@ class EventWriter:
                 place[0] = number
             self._write(values, event, step, "scalars")
 
-    def image(self, tag, image, step, description=""):
+    def image(self, tag: str, image: bytes | ArrayLike, step: int, description: str = "") -> None:
         """Write an image. TensorBoard keeps 10 of a tag, at random if there are more.
 
         Args:
@@ -126,7 +129,7 @@ class EventWriter:
         kind = summary_pb2.DATA_CLASS_BLOB_SEQUENCE
         self._put(tag, tensor, step, _metadata("images", kind, summary_description=description))
 
-    def text(self, tag, markdown, step=0):
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Write a text.
 
         Args:
@@ -139,7 +142,7 @@ class EventWriter:
         tensor = _tensor(types_pb2.DT_STRING, string_val=[markdown.encode(errors="replace")])
         self._put(tag, tensor, step, _metadata("text", summary_pb2.DATA_CLASS_TENSOR))
 
-    def hparams(self, values):
+    def hparams(self, values: Mapping[str, HParam]) -> None:
         """Write the hyperparameters of the run, once: TensorBoard ignores what follows.
 
         Args:
@@ -153,7 +156,9 @@ class EventWriter:
                 )
             self._put(value.tag, value.tensor, 0, value.metadata)
 
-    def tensor(self, tag, array, step, plugin_name, content=b""):
+    def tensor(
+        self, tag: str, array: ArrayLike, step: int, plugin_name: str, content: bytes = b""
+    ) -> None:
         """Write an array for a plugin of TensorBoard.
 
         Args:
@@ -174,7 +179,7 @@ class EventWriter:
         metadata = _metadata(plugin_name, summary_pb2.DATA_CLASS_TENSOR, content=content)
         self._put(tag, tensor, step, metadata)
 
-    def close(self):
+    def close(self) -> None:
         """Close the event file. Closing again does nothing, writing is an error."""
         with self._lock:
             if self._file is None or self._file.closed:
@@ -188,10 +193,10 @@ class EventWriter:
                     self._file.truncate(self._file.tell() - self._sent)
                 self._warn("write", self.path, error)
 
-    def __enter__(self):
+    def __enter__(self) -> "EventWriter":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _put(self, tag, tensor, step, metadata):
@@ -287,7 +292,7 @@ class EventWriter:
             )
 
 
-def hparams_value(values, trial_id=""):
+def hparams_value(values: Mapping[str, HParam], trial_id: str = "") -> summary_pb2.Summary.Value:
     """The hyperparameters of a run as the value of a summary, or a `ValueError`.
 
     Args:

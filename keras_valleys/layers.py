@@ -3,10 +3,12 @@
 import math
 import numbers
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import refusal
 
@@ -55,8 +57,12 @@ class AngleFit(keras.layers.Layer):
     """
 
     def __init__(
-        self, phi_initializer=math.pi / 4, phi_regularizer=None, phi_constraint=None, **kwargs
-    ):
+        self,
+        phi_initializer: float | str | dict | keras.initializers.Initializer = math.pi / 4,
+        phi_regularizer: str | dict | keras.regularizers.Regularizer | None = None,
+        phi_constraint: str | dict | keras.constraints.Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         if isinstance(phi_initializer, np.ndarray) and phi_initializer.ndim == 0:
@@ -74,7 +80,7 @@ class AngleFit(keras.layers.Layer):
         self.phi_regularizer = keras.regularizers.get(phi_regularizer)
         self.phi_constraint = keras.constraints.get(phi_constraint)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.compute_dtype in ("float16", "bfloat16"):
             warnings.warn(
                 f"`AngleFit` computes in {self.compute_dtype}: the loss surface over phi becomes a "
@@ -92,14 +98,14 @@ class AngleFit(keras.layers.Layer):
         )
         self.phi.period, self.phi.unit = math.pi, "rad"
 
-    def call(self, inputs):
+    def call(self, inputs: ArrayLike) -> keras.KerasTensor:
         slope = ops.tan(self.phi)
         return ops.cast(slope * ops.cast(inputs, slope.dtype), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "phi_initializer": keras.initializers.serialize(self.phi_initializer),

@@ -3,6 +3,8 @@
 import base64
 import html
 import json
+import os
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -48,7 +50,14 @@ TEMPLATE = """<!DOCTYPE html>
 """
 
 
-def write_html(path, surface, trajectories=(), *, title=None, labels=None):
+def write_html(
+    path: str | os.PathLike,
+    surface: Surface,
+    trajectories: Trajectory | Iterable[Trajectory] = (),
+    *,
+    title: str | None = None,
+    labels: str | Iterable[str] | None = None,
+) -> None:
     """Write a surface with the paths on it as one HTML file that moves.
 
     It shows what the tab "Valleys" shows in TensorBoard: the surface flat and in space, the paths
@@ -83,8 +92,8 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
     >>> os.path.getsize(page) < 6e6
     True
     """
-    trajectories = _checked(surface, trajectories)
-    names = _names(trajectories, labels)
+    paths = _checked(surface, trajectories)
+    names = _names(paths, labels)
     plotly = assets.plotly_path()
     if plotly is None:
         raise refusal(
@@ -96,7 +105,7 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
         )
     title = f"{surface.loss_name.replace('_', ' ')}" if title is None else str(title)
     found, drawn = find_valleys(surface), closed(surface)
-    shown = [_path(trajectory, surface, found) for trajectory in trajectories]
+    shown = [_path(trajectory, surface, found) for trajectory in paths]
     data = {
         "title": title,
         "surface": payload.surface_payload(drawn.losses, surface_info(drawn, found)),
