@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_valleys.plots.contours import draw_contour, is_isometric
 from keras_valleys.plots.curves import draw_curve
-from keras_valleys.plots.paths import diverged_note, limits, place, thin
+from keras_valleys.plots.paths import diverged_note, limits, place
 from keras_valleys.plots.style import add_note, axis_of, get_theme, new_figure
+from keras_valleys.trajectories import thin
 
 NUM_COLORS = 200  # of the surface; the other 56 of a palette are for the path
 NUM_ROWS = 300  # of a path: more cannot be told apart in a frame, and cost time

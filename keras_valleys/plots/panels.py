@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from keras_valleys.plots.contours import draw_contour, is_isometric
-from keras_valleys.plots.paths import as_list, captions, limits, path_notes, path_of, thin
+from keras_valleys.plots.paths import as_list, captions, limits, path_notes, path_of
 from keras_valleys.plots.style import (
     add_caption,
     add_colorbar,
@@ -16,6 +16,7 @@ from keras_valleys.plots.style import (
     optimizer_color,
     style_axes,
 )
+from keras_valleys.trajectories import thin
 from keras_valleys.valleys import find_valleys
 
 MAX_TITLE = 22  # characters
