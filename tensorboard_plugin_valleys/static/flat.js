@@ -49,11 +49,11 @@ class Flat extends Chart {
 
   #drawDerailments(run, surface) {
     const { theme } = this;
-    const past = run.path.derailments.filter(({ row }) => row <= run.row).slice(-MAX_DERAILMENTS);
+    const past = run.path.derailmentsUpTo(run.row, MAX_DERAILMENTS);
     const { xs, ys } = this.#pixels(run, past.map(({ row }) => row), surface);
     past.forEach((derailment, k) => {
       this.inside(() => this.diamond(xs[k], ys[k], { radius: 5, fill: theme.background, stroke: run.color, width: 2 }));
-      this.target(xs[k], ys[k], () => [run.name, derailmentLine(surface, run.path, derailment)]);
+      this.target(xs[k], ys[k], () => [run.name, derailmentLine(surface, derailment)]);
     });
   }
 
@@ -137,7 +137,7 @@ export class Contours extends Flat {
     this.context.drawImage(this.#image, this.left, this.top, this.right - this.left, this.bottom - this.top);
     this.drawPaths(scene);
     this.drawValleys(scene);
-    const lost = first.length * second.length - surface.finite.length;
+    const lost = surface.numDiverged;
     this.note([cut && `cut at loss ${number(top, 3)}`, lost && `${lost} points diverged`].filter(Boolean).join("; "));
   }
 

@@ -129,10 +129,10 @@ export class Space {
       };
       const rows = Array.from(run.path.rowsUpTo(run.row, SPACE_POINTS));
       lines.push(this.#line(shape, run, rows, at, turns));
-      for (const one of run.path.derailments.filter(({ row }) => row <= run.row).slice(-MAX_DROPS)) {
+      for (const one of run.path.derailmentsUpTo(run.row, MAX_DROPS)) {
         derailed.points.push(at(one.row));
         derailed.colors.push(run.color);
-        derailed.texts.push(plain([run.name, derailmentLine(shape.surface, run.path, one)]));
+        derailed.texts.push(plain([run.name, derailmentLine(shape.surface, one)]));
       }
       for (const points of this.#drops(shape, columns, rows, at)) {
         drops.points.push(...points);
