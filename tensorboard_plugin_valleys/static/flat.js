@@ -1,6 +1,6 @@
 // The surface as a curve or as contours, with the paths on it: on a canvas, without WebGL.
 
-import { coordinates, number, title } from "./format.js";
+import { coordinates, isSame, number, title } from "./format.js";
 import { Chart } from "./canvas.js";
 import { gray } from "./theme.js";
 import { derailmentLine, namedValleys, stateLines, valleyLines } from "./words.js";
@@ -76,7 +76,10 @@ class Flat extends Chart {
     }
   }
 
-  note(words) {
+  /** What of a surface is not on show. */
+  note({ numDiverged }, { top, cut }) {
+    const parts = [cut && `cut at loss ${number(top)}`, numDiverged && `${numDiverged} points diverged`];
+    const words = parts.filter(Boolean).join("; ");
     if (words) this.text(words, this.right - 4, this.top + 8, { color: this.theme.muted, align: "right", halo: this.theme.background });
   }
 }
@@ -85,7 +88,8 @@ export class Curve extends Flat {
   draw(scene) {
     const { surface, theme } = scene;
     const [axis] = surface.axes;
-    const { low, top, cut } = surface.limits(scene.runs.map(({ path }) => path));
+    const limits = surface.limits(scene.runs.map(({ path }) => path));
+    const { low, top } = limits;
     const end = axis.length > 1 ? axis.at(-1) : axis[0] + 1;
     const domain = { x: [axis[0], end], y: [low - 0.14 * (top - low), top] };
     this.begin(domain, { x: surface.labels[0], y: title(surface.lossName) }, theme);
@@ -97,7 +101,7 @@ export class Curve extends Flat {
     });
     this.drawPaths(scene);
     this.drawValleys(scene);
-    this.note(cut ? `cut at loss ${number(top, 3)}` : "");
+    this.note(surface, limits);
   }
 
   /** The ground under the curve, in one piece between losses that are not finite. */
@@ -127,22 +131,21 @@ export class Contours extends Flat {
     const { surface, theme } = scene;
     const [first, second] = surface.axes;
     const ends = (axis) => [axis[0], axis.length > 1 ? axis.at(-1) : axis[0] + 1];
-    const { low, top, cut } = surface.limits([]);
+    const limits = surface.limits([]);
     this.begin({ x: ends(first), y: ends(second) }, { x: surface.labels[0], y: surface.labels[1] }, theme);
     const key = [surface, theme.name, this.width, this.height, this.ratio];
-    if (!key.every((part, k) => part === this.#key[k])) {
+    if (!isSame(key, this.#key)) {
       this.#key = key;
-      this.#image = this.#paintBands(surface, low, top);
+      this.#image = this.#paintBands(surface, limits);
     }
     this.context.drawImage(this.#image, this.left, this.top, this.right - this.left, this.bottom - this.top);
     this.drawPaths(scene);
     this.drawValleys(scene);
-    const lost = surface.numDiverged;
-    this.note([cut && `cut at loss ${number(top, 3)}`, lost && `${lost} points diverged`].filter(Boolean).join("; "));
+    this.note(surface, limits);
   }
 
   /** Bands of gray with a line between two, each pixel between its four samples. */
-  #paintBands(surface, low, top) {
+  #paintBands(surface, { low, top }) {
     const width = Math.max(1, Math.round((this.right - this.left) * this.ratio));
     const height = Math.max(1, Math.round((this.bottom - this.top) * this.ratio));
     const canvas = element2d(width, height);
