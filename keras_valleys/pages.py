@@ -14,7 +14,7 @@ from keras_valleys._tab import path_rows, surface_info
 from keras_valleys.plots import optimizer_color
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectory, on_surface
-from keras_valleys.valleys import closed, find_valleys
+from keras_valleys.valleys import closed, find_valleys, shown_range
 from tensorboard_plugin_valleys import assets, payload
 
 __all__ = ["write_html"]
@@ -105,7 +105,7 @@ def write_html(
         )
     title = f"{surface.loss_name.replace('_', ' ')}" if title is None else str(title)
     found, drawn = find_valleys(surface), closed(surface)
-    shown = [_path(trajectory, surface, found) for trajectory in paths]
+    packed = [_packed(*pair, surface, found) for pair in zip(names, paths, strict=True)]
     data = {
         "title": title,
         "surface": payload.surface_payload(drawn.losses, surface_info(drawn, found)),
@@ -114,10 +114,7 @@ def write_html(
             for k, name in enumerate(names)
         ],
         "paths": {
-            name: base64.b64encode(
-                payload.path_payload(rows, surface.labels, name, units=surface.units)
-            ).decode()
-            for name, rows in zip(names, shown, strict=True)
+            name: base64.b64encode(each).decode() for name, each in zip(names, packed, strict=True)
         },
     }
     # In a script "<" could begin the tag that ends it.
@@ -175,9 +172,12 @@ def _names(trajectories, labels):
     return names
 
 
-def _path(trajectory, surface, found):
+def _packed(name, trajectory, surface, found):
+    """The path as the browser takes it."""
     beside = on_surface(trajectory, surface)
     inside = surface.origin.size == surface.losses.ndim
     distances = np.full(len(trajectory), np.nan) if inside else beside.distances
     losses = trajectory.losses
-    return path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
+    rows, past = path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
+    shown = shown_range(found, past.heights)
+    return payload.path_payload(rows, surface.labels, name, shown, units=surface.units)

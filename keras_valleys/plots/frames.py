@@ -18,9 +18,10 @@ from PIL import Image, ImageDraw, ImageFont
 from keras_valleys._checks import refusal
 from keras_valleys.plots.contours import draw_contour, is_isometric
 from keras_valleys.plots.curves import draw_curve
-from keras_valleys.plots.paths import diverged_note, limits, place, thin
+from keras_valleys.plots.paths import diverged_note, limits, place
 from keras_valleys.plots.style import add_note, get_theme, new_figure, scales_of
 from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import thin
 from keras_valleys.valleys import closed
 
 NUM_COLORS = 200  # of the surface; the other 56 of a palette are for the path

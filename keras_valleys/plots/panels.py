@@ -14,7 +14,6 @@ from keras_valleys.plots.paths import (
     limits,
     path_notes,
     path_of,
-    thin,
 )
 from keras_valleys.plots.style import (
     add_caption,
@@ -28,7 +27,7 @@ from keras_valleys.plots.style import (
     style_axes,
 )
 from keras_valleys.surfaces import Surface
-from keras_valleys.trajectories import Trajectory
+from keras_valleys.trajectories import Trajectory, thin
 from keras_valleys.valleys import axes_of, closed, find_valleys
 
 MAX_TITLE = 22  # characters

@@ -8,12 +8,11 @@ import numpy as np
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.style import name_of
-from keras_valleys.trajectories import Projection, Trajectory, on_surface
-from keras_valleys.valleys import axes_of, find_valleys
+from keras_valleys.trajectories import MAX_ROWS, Projection, Trajectory, on_surface, thin
+from keras_valleys.valleys import axes_of, find_valleys, shown_range
 
 Trajectories = Trajectory | Iterable[Trajectory]
 
-MAX_ROWS = 1000
 MAX_LINES = 3
 
 
@@ -67,7 +66,7 @@ def place(coordinates, losses, surface, *, steps=None):
     points, turns = wrap(coordinates, surface)
     outside = np.any(np.isnan(points), axis=1)
     counts = int(np.sum(outside & ~diverged)), int(np.sum(diverged))
-    rows = thin(len(points))
+    rows = thin(len(points), MAX_ROWS)
     hidden = (outside | diverged)[rows]
     points = np.where(hidden[:, None], np.nan, points[rows])
     turns, heights = turns[rows], np.where(hidden, np.nan, losses[rows])
@@ -77,19 +76,6 @@ def place(coordinates, losses, surface, *, steps=None):
     stride = int(rows[1]) if len(rows) < len(losses) else 1
     jumps = _jumps(points, turns, surface)
     return Path(points, heights, steps[rows], turns, jumps, counts, stride)
-
-
-def thin(num_rows, max_rows=MAX_ROWS):
-    """At most `max_rows` rows and the last; a longer path keeps a subset of a shorter one's.
-
-    Of steps that jump to and fro across a valley, every second would lie on the same side: the
-    stride is odd.
-    """
-    stride = 1
-    while num_rows > stride * max_rows:
-        stride *= 3
-    rows = np.arange(0, num_rows, stride)
-    return np.append(rows, num_rows - 1) if num_rows and rows[-1] != num_rows - 1 else rows
 
 
 def wrap(coordinates, surface):
@@ -152,43 +138,14 @@ def height_on(points, surface):
 def limits(surface, paths=()):
     """What part of a surface to show: the lowest loss, the highest, and notes on what is left out.
 
-    All valleys and the ridges between them lie in view, and the paths as far as they do not dwarf
-    them. Without a pole nothing is cut.
+    See `keras_valleys.valleys.shown_range`.
     """
-    finite = surface.losses[np.isfinite(surface.losses)].astype("float64")
-    if not finite.size:
-        return 0.0, 1.0, ["", diverged_note(surface), *_notes_of(paths, 1.0)]
-    low, high = float(finite.min()), float(finite.max())
-    top = _highest_ridge(surface, finite)
-    heights = np.concatenate([path.heights for path in paths] or [[]])
-    heights = heights[np.isfinite(heights)]
-    if heights.size:
-        room = 4 if surface.losses.ndim == 1 else 2
-        room = room * (top - low) if top > low else np.inf  # of a constant surface
-        top = max(top, min(float(heights.max()), low + room))
-        low = min(low, float(heights.min()))
-    top, cut = _cut(low, low + 1.2 * (top - low), high)
+    found = find_valleys(surface) if surface.losses.ndim == 1 else surface
+    ranges = [shown_range(found, path.heights) for path in paths] or [shown_range(found)]
+    low, top = min(low for low, _ in ranges), max(top for _, top in ranges)
+    is_cut = np.any(surface.losses[np.isfinite(surface.losses)] > top)
+    cut = f"cut at loss {top:.4g}" if is_cut else ""
     return low, top, [cut, diverged_note(surface), *_notes_of(paths, top)]
-
-
-def _highest_ridge(surface, finite):
-    if surface.losses.ndim == 2:
-        return np.quantile(finite, 0.9)
-    marks = [np.quantile(finite, 0.6)]
-    for valley in find_valleys(surface):
-        marks.append(valley.loss + (valley.depth if np.isfinite(valley.depth) else 0.0))
-    # Rounding makes valleys of its own at a pole: what only 3% of the surface exceeds is no mark.
-    return max(mark for mark in marks if mark <= max(np.quantile(finite, 0.97), marks[0]))
-
-
-def _cut(low, top, high):
-    """The top of a picture as a round number, and a note, where the surface goes on above it."""
-    if high <= low + 1.5 * (top - low):
-        top = max(high, top)
-        return float(top if top > low else low + max(abs(low), 1.0)), ""
-    digit = 10.0 ** (np.floor(np.log10(top - low)) - 1) if top > low else 1.0
-    top = float(np.ceil(top / digit) * digit)
-    return (top, f"cut at loss {top:.4g}") if top > low else (float(high), "")
 
 
 def _notes_of(paths, top):

@@ -110,16 +110,31 @@ def crossings(
     [(0, -1.0)]
     """
     indices, steps = np.asarray(valleys.at(coordinates)), np.asarray(steps)
-    rows = np.flatnonzero(indices >= 0)
-    known = np.asarray(losses, "float64")[rows]
+    pairs, known = crossed_rows(indices), np.asarray(losses, "float64")
     with np.errstate(invalid="ignore"):
-        rises = np.diff(known)
+        rises = known[pairs[:, 1]] - known[pairs[:, 0]]
     return [
-        Derailment(
-            int(steps[rows[k]]),
-            valleys[indices[rows[k]]],
-            valleys[indices[rows[k + 1]]],
-            float(rises[k]),
-        )
-        for k in np.flatnonzero(np.diff(indices[rows])).tolist()
+        Derailment(int(steps[before]), valleys[indices[before]], valleys[indices[after]], rise)
+        for (before, after), rise in zip(pairs.tolist(), rises.tolist(), strict=True)
     ]
+
+
+def crossed_rows(indices):
+    """The rows of a path between which it leaves one valley for another.
+
+    Args:
+        indices: Integers of shape `(n,)`: the index of the valley that each row is in, -1 for none.
+
+    Returns:
+        Integers `(D, 2)`: of each derailment the last row in the one valley, and the next, in
+        another. Rows in no valley are skipped.
+
+    Example:
+
+    >>> keras_valleys.valleys.crossed_rows([1, 1, -1, 0, 0, 1]).tolist()
+    [[1, 3], [4, 5]]
+    """
+    indices = np.asarray(indices)
+    rows = np.flatnonzero(indices >= 0)
+    changed = np.flatnonzero(np.diff(indices[rows]))
+    return np.stack([rows[changed], rows[changed + 1]], axis=1)

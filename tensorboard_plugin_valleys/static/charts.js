@@ -1,6 +1,6 @@
 // The loss, the coordinates and the distance from the surface against the step, with the cursor.
 
-import { coordinate } from "./format.js";
+import { coordinate, isSame } from "./format.js";
 import { Chart } from "./canvas.js";
 
 const MAX_MARKS = 30; // derailments of a run that are marked; more would hide the curve
@@ -76,7 +76,7 @@ export class StepChart extends Chart {
     const key = [lastStep, theme.name, clientWidth, clientHeight, devicePixelRatio];
     for (const { path, color, dashNumber } of runs) key.push(path, color, dashNumber);
     // From step to step only the cursor moves.
-    if (key.length === this.#key.length && key.every((part, k) => part === this.#key[k])) this.restore();
+    if (isSame(key, this.#key)) this.restore();
     else {
       this.#key = key;
       const { ends, beyond } = extent(columns);

@@ -1,6 +1,6 @@
 // The surface as a curve or as contours, with the paths on it: on a canvas, without WebGL.
 
-import { coordinates, number, scaleOf, signOf, title } from "./format.js";
+import { coordinates, isSame, number, title } from "./format.js";
 import { Chart } from "./canvas.js";
 import { gray } from "./theme.js";
 import { derailmentLine, namedValleys, stateLines, valleyLines } from "./words.js";
@@ -50,11 +50,11 @@ class Flat extends Chart {
 
   #drawDerailments(run, surface) {
     const { theme } = this;
-    const past = run.path.derailments.filter(({ row }) => row <= run.row).slice(-MAX_DERAILMENTS);
+    const past = run.path.derailmentsUpTo(run.row, MAX_DERAILMENTS);
     const { xs, ys } = this.#pixels(run, past.map(({ row }) => row), surface);
     past.forEach((derailment, k) => {
       this.inside(() => this.diamond(xs[k], ys[k], { radius: 5, fill: theme.background, stroke: run.color, width: 2 }));
-      this.target(xs[k], ys[k], () => [run.name, derailmentLine(surface, run.path, derailment)]);
+      this.target(xs[k], ys[k], () => [run.name, derailmentLine(surface, derailment)]);
     });
   }
 
@@ -80,7 +80,10 @@ class Flat extends Chart {
     }
   }
 
-  note(words) {
+  /** What of a surface is not on show. */
+  note({ numDiverged }, { top, cut }) {
+    const parts = [cut && `cut at loss ${number(top)}`, numDiverged && `${numDiverged} points diverged`];
+    const words = parts.filter(Boolean).join("; ");
     if (words) this.text(words, this.right - 4, this.top + 8, { color: this.theme.muted, align: "right", halo: this.theme.background });
   }
 }
@@ -89,7 +92,8 @@ export class Curve extends Flat {
   draw(scene) {
     const { surface, theme } = scene;
     const [axis] = surface.axes;
-    const { low, top, cut } = surface.limits(scene.runs.map(({ path }) => path));
+    const limits = surface.limits(scene.runs.map(({ path }) => path));
+    const { low, top } = limits;
     const end = axis.length > 1 ? axis.at(-1) : axis[0] + 1;
     const domain = { x: [axis[0], end], y: [low - 0.14 * (top - low), top] };
     this.begin(domain, { x: surface.labels[0], y: title(surface.lossName) }, { x: surface.units[0], y: "" }, theme);
@@ -101,7 +105,7 @@ export class Curve extends Flat {
     });
     this.drawPaths(scene);
     this.drawValleys(scene);
-    this.note(cut ? `cut at loss ${number(top, 3)}` : "");
+    this.note(surface, limits);
   }
 
   /** The ground under the curve, in one piece between losses that are not finite. */
@@ -131,23 +135,22 @@ export class Contours extends Flat {
     const { surface, theme } = scene;
     const [first, second] = surface.axes;
     const ends = (axis) => [axis[0], axis.length > 1 ? axis.at(-1) : axis[0] + 1];
-    const { low, top, cut } = surface.limits([]);
+    const limits = surface.limits([]);
     const [[x, y], [xUnit, yUnit]] = [surface.labels, surface.units];
     this.begin({ x: ends(first), y: ends(second) }, { x, y }, { x: xUnit, y: yUnit }, theme);
     const key = [surface, theme.name, this.width, this.height, this.ratio];
-    if (!key.every((part, k) => part === this.#key[k])) {
+    if (!isSame(key, this.#key)) {
       this.#key = key;
-      this.#image = this.#paintBands(surface, low, top);
+      this.#image = this.#paintBands(surface, limits);
     }
     this.context.drawImage(this.#image, this.left, this.top, this.right - this.left, this.bottom - this.top);
     this.drawPaths(scene);
     this.drawValleys(scene);
-    const lost = first.length * second.length - surface.finite.length;
-    this.note([cut && `cut at loss ${number(top, 3)}`, lost && `${lost} points diverged`].filter(Boolean).join("; "));
+    this.note(surface, limits);
   }
 
   /** Bands of gray with a line between two, each pixel between its four samples. */
-  #paintBands(surface, low, top) {
+  #paintBands(surface, { low, top }) {
     const width = Math.max(1, Math.round((this.right - this.left) * this.ratio));
     const height = Math.max(1, Math.round((this.bottom - this.top) * this.ratio));
     const canvas = element2d(width, height);

@@ -54,6 +54,9 @@ export function ticks(low, high, most, angle = false) {
   return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
 }
 
+/** Whether the parts are those that were kept, each the very same. */
+export const isSame = (parts, kept) => parts.length === kept?.length && parts.every((part, k) => part === kept[k]);
+
 /** An element; `attributes` that are functions listen to events. Text is never HTML. */
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);

@@ -1,7 +1,7 @@
 // The surface in space, drawn by plotly with WebGL.
 // Few traces, because plotly works through all of them at each step.
 
-import { coordinate, element } from "./format.js";
+import { coordinate, element, isSame } from "./format.js";
 import { GAP, Landscape, lines3d, marks3d, plain, Ring, texts3d } from "./solids.js";
 import { derailmentLine, namedValleys, stateLines, valleyLines } from "./words.js";
 
@@ -66,8 +66,7 @@ export class Space {
     if (!width || !height) return;
     const begin = performance.now();
     const key = [surface, theme.name, width, height, ...runs.map(({ path }) => path)];
-    const fresh = key.length !== this.#kept.key?.length || key.some((part, k) => part !== this.#kept.key[k]);
-    if (fresh) this.#keep(key, surface, runs, theme);
+    if (!isSame(key, this.#kept.key)) this.#keep(key, surface, runs, theme);
     const { shape, ground, scene, revision } = this.#kept;
     const layout = {
       scene: { ...scene, uirevision: revision }, uirevision: revision,
@@ -130,10 +129,10 @@ export class Space {
       };
       const rows = Array.from(run.path.rowsUpTo(run.row, SPACE_POINTS));
       lines.push(this.#line(shape, run, rows, at, placed));
-      for (const one of run.path.derailments.filter(({ row }) => row <= run.row).slice(-MAX_DROPS)) {
+      for (const one of run.path.derailmentsUpTo(run.row, MAX_DROPS)) {
         derailed.points.push(at(one.row));
         derailed.colors.push(run.color);
-        derailed.texts.push(plain([run.name, derailmentLine(shape.surface, run.path, one)]));
+        derailed.texts.push(plain([run.name, derailmentLine(shape.surface, one)]));
       }
       for (const points of this.#drops(shape, columns, rows, at)) {
         drops.points.push(...points);

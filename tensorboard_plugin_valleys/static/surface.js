@@ -33,7 +33,9 @@ export class Surface {
     this.isRing = this.isCurve && this.periods[0] !== null;
     const clean = (value) => (value === null ? NaN : value);
     this.losses = this.isCurve ? data.losses.map(clean) : data.losses.map((row) => row.map(clean));
-    this.finite = this.losses.flat().filter(Number.isFinite).sort((a, b) => a - b);
+    this.highest = this.losses.flat().reduce((most, loss) => (loss > most ? loss : most), -Infinity);
+    this.numDiverged = data.num_diverged;
+    this.shown = data.shown;
   }
 
   get name() {
@@ -115,35 +117,11 @@ export class Surface {
     return `valley ${index} at ${coordinates(valley.position, this.units, 3)}`;
   }
 
-  /** The lowest and the highest loss to show: valleys and ridges, not a pole; paths if they fit. */
+  /** The lowest and the highest loss to show: what the surface asks for and each path. */
   limits(paths) {
-    const { finite } = this;
-    if (!finite.length) return { low: 0, top: 1, cut: false };
-    const quantile = (share) => finite[Math.round(share * (finite.length - 1))];
-    let low = finite[0];
-    let top = quantile(this.isCurve ? 0.6 : 0.9);
-    if (this.isCurve) {
-      const most = Math.max(quantile(0.97), top);
-      for (const { loss, depth } of this.valleys) {
-        if (loss + (depth ?? 0) <= most) top = Math.max(top, loss + (depth ?? 0));
-      }
-    }
-    const room = low + (this.isCurve ? 4 : 2) * (top - low);
-    let least = Infinity;
-    let most = -Infinity;
-    for (const { losses } of paths) {
-      for (const loss of losses) {
-        if (loss < least) least = loss;
-        if (loss > most && loss < Infinity) most = loss;
-      }
-    }
-    if (most > top) top = Math.min(most, room > low ? room : most);
-    if (least > -Infinity && least < low) low = least;
-    top = low + 1.2 * (top - low);
-    const high = finite.at(-1);
-    const cut = high > low + 1.5 * (top - low);
-    if (!cut) top = Math.max(top, high);
-    if (!(top > low)) top = low + (Math.abs(low) || 1);
-    return { low, top, cut };
+    const ranges = [this.shown, ...paths.map(({ shown }) => shown)].filter((range) => range?.every(Number.isFinite));
+    const low = Math.min(...ranges.map(([least]) => least));
+    const top = Math.max(...ranges.map(([, most]) => most));
+    return { low, top, cut: this.highest > top };
   }
 }

@@ -45,12 +45,12 @@ export function stateLines(run, row, surface) {
     `${path.names.map(title).join(", ")} ${coordinates(path.point(row), path.units)}`,
   ];
   if (surface.valleys.length) lines.push(surface.valleyName(path.valleys[row]));
-  if (path.distances[row] > 1e-6) lines.push(`${number(path.distances[row])} off the surface`);
+  if (path.isOff(row)) lines.push(`${number(path.distances[row])} off the surface`);
   return lines;
 }
 
-export function derailmentLine(surface, path, { before, from, to }) {
-  return `derailed at step ${path.steps[before]}: ${surface.valleyName(from)} → ${surface.valleyName(to)}`;
+export function derailmentLine(surface, { step, from, to }) {
+  return `derailed at step ${step}: ${surface.valleyName(from)} → ${surface.valleyName(to)}`;
 }
 
 /** Where a run is at the cursor, in words. */
@@ -59,7 +59,7 @@ export function stateOf(run, surface) {
   if (row < 0) return "not begun";
   const parts = [`loss ${lossWords(run, row, surface)}`];
   if (surface?.valleys.length) parts.unshift(surface.valleyName(path.valleys[row]));
-  if (path.distances[row] > 1e-6) parts.push(`${number(path.distances[row], 3)} off`);
+  if (path.isOff(row)) parts.push(`${number(path.distances[row], 3)} off`);
   if (path.numDerailments) parts.push(`derailed ${path.numDerailments}×`);
   return parts.join(" · ");
 }
