@@ -12,10 +12,10 @@ import types
 
 import numpy as np
 import pytest
-from test_plugin import Tab, decode
 
 import keras_valleys as kv
 from helpers.readers import READERS, open_reader
+from helpers.tab import Tab, decode
 from keras_valleys import _tab
 from keras_valleys.trajectories import event_strides
 from keras_valleys.valleys import find_valleys, shown_range
