@@ -47,11 +47,10 @@ def fit(start):
 
 def one_at_a_time(objective, starts):
     """The same compiled loop with one start in it, for one start after the other."""
-    from keras_valleys.walks import Ground, Walker
+    from keras_valleys._optimizers import as_candidate
+    from keras_valleys.descents.walks import Ground, Walker
 
-    from keras_valleys._optimizers import copier
-
-    walker = Walker(Ground(objective, "descend"), copier("sgd", "descend"), 1)
+    walker = Walker(Ground("descend", objective), as_candidate("descend", optimizer="sgd"), 1)
 
     def walk():
         for start in starts:

@@ -16,7 +16,8 @@ def rosette_curve():
     phi = np.linspace(-np.pi / 2, np.pi / 2, 2001)
     lines = np.deg2rad([-72, -36, 0, 36, 72])
     losses = np.mean(np.sqrt(np.abs(np.sin(phi[:, None] - lines))), axis=1)
-    return surfaces.Surface(losses, [phi], [[1.0]], [0.0], ["phi"])
+    angle = {"labels": ["phi"], "periods": np.pi, "units": "rad"}
+    return surfaces.Surface(losses, [phi], [[1.0]], [0.0], **angle)
 
 
 def plane():

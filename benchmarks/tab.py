@@ -54,7 +54,9 @@ def surfaces():
     x, y = np.linspace(-3, 3, 101), np.linspace(-2, 2, 81)
     plane = np.add.outer((x**2 - 2) ** 2, (y**2 - 1) ** 2)
     return {
-        "ring": kv.surfaces.Surface(curve, [phi], [[1.0]], [0.0], ["phi"]),
+        "ring": kv.surfaces.Surface(
+            curve, [phi], [[1.0]], [0.0], ["phi"], periods=np.pi, units="rad"
+        ),
         "plane": kv.surfaces.Surface(plane, [x, y], np.eye(2), np.zeros(2), ["u", "v"]),
     }
 

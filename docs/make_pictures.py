@@ -53,7 +53,7 @@ def rosette():
     (x, y), test = kv.datasets.rosette()
     objective = kv.objectives.Objective(angle_model(), x, y)
     surface = kv.surfaces.evaluate(objective, coordinates=PHI, refine=1e-4, verbose=0)
-    valleys = kv.valleys.find_valleys(surface, periodic=np.pi, objective=objective)
+    valleys = kv.valleys.find_valleys(surface, objective=objective)
     return (x, y), test, objective, valleys
 
 
@@ -85,7 +85,7 @@ def run():
     for theme, suffix in THEMES:
         save(f"circle{suffix}", kv.plots.circle(valleys.surface, path, theme=theme))
     save("run", kv.plots.curve(valleys.surface, path))
-    save("phi", kv.plots.weight_by_step(path))
+    save("phi", kv.plots.weight_by_step(path, name="phi", unit="rad"))
 
 
 def swap():

@@ -9,6 +9,7 @@ Importing the package registers its Keras classes, so that saved models load wit
 """
 
 import importlib
+import typing
 
 from keras_valleys import (
     constraints,
@@ -25,7 +26,7 @@ from keras_valleys import (
     valleys,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # the only place; setup.cfg reads it from this line
 
 _LAZY = ("callbacks", "comparisons", "events", "pages", "plots")
 
@@ -50,11 +51,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    if name in _LAZY:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if typing.TYPE_CHECKING:
+    from keras_valleys import callbacks, comparisons, events, pages, plots
+else:
+
+    def __getattr__(name):
+        if name in _LAZY:
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import numbers
 import reprlib
 import typing
 
@@ -11,7 +12,7 @@ MOST = 600  # characters of what was received
 
 
 def refusal(
-    owner: str,
+    owner: str | tuple[str, ...],
     expects: str,
     received: str | dict[str, typing.Any],
     remedy: str,
@@ -20,7 +21,8 @@ def refusal(
     """The error for what a user gave and cannot be taken, in the one form for all; to be raised.
 
     Args:
-        owner: Name of the function or class that refuses; or words that begin with "A".
+        owner: Name of the function or class that refuses, or of several; or words that begin
+            with "A".
         expects: What it expects, without a full stop.
         received: What it got instead: words, without a full stop, or a dictionary of the arguments
             by name, whose values are shortened.
@@ -39,8 +41,10 @@ def refusal(
         received = ", ".join(f"{name}={shortened(value)}" for name, value in received.items())
     if len(received) > MOST:
         received = f"{received[: 3 * MOST // 4]} ... {received[-MOST // 4 :]}"
-    owner = owner if owner.startswith("A ") else f"`{owner}`"
-    return kind(f"{owner} expects {expects}. Received: {received}. {remedy}")
+    owners = (owner,) if isinstance(owner, str) else owner
+    names = " and ".join(name if name.startswith("A ") else f"`{name}`" for name in owners)
+    verb = "expects" if len(owners) == 1 else "expect"
+    return kind(f"{names} {verb} {expects}. Received: {received}. {remedy}")
 
 
 class _Shortener(reprlib.Repr):
@@ -51,7 +55,7 @@ class _Shortener(reprlib.Repr):
         self.maxstring = self.maxother = 160
         self.maxlevel = 3
 
-    def repr_instance(self, x, level):
+    def repr_instance(self, x: typing.Any, level: int) -> str:
         value = x.item() if isinstance(x, np.generic) else x
         return " ".join(super().repr_instance(value, level).split())
 
@@ -59,17 +63,44 @@ class _Shortener(reprlib.Repr):
 shortened = _Shortener().repr
 
 
-def check_whole(owner, least=0, most=math.inf, *, remedy=None, **argument):
+def is_whole(value: object) -> bool:
+    """Whether a value is an integer, also one of NumPy's, and no boolean."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_whole(
+    owner: str,
+    least: int = 0,
+    most: float = math.inf,
+    *,
+    remedy: str | None = None,
+    **argument: typing.Any,
+) -> None:
     """Refuse an argument that is no integer from `least` to `most`, the number of weights."""
     ((name, value),) = argument.items()
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value <= most:
+    if not is_whole(value) or not least <= value <= most:
         limits = f">= {least}" if most == math.inf else f"from {least} to {most}, the weights"
         use = remedy or f"Use {name}={min(most, max(least, 1))}."
         raise refusal(owner, f"`{name}` to be an integer {limits}", {name: value}, use)
 
 
-def check_vector(owner, size, **argument):
+def check_number(
+    owner: str,
+    wanted: str,
+    remedy: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    **argument: typing.Any,
+) -> None:
+    """Refuse an argument that is no finite number >= `least` and > `above`, `wanted` in words."""
+    ((name, value),) = argument.items()
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not least <= value < math.inf or not value > above:
+        raise refusal(owner, f"`{name}` to be {wanted}", {name: value}, remedy)
+
+
+def check_vector(owner: str, size: int, **argument: typing.Any) -> np.ndarray:
     """An argument as a float64 vector of `size` finite numbers, or an error."""
     ((name, value),) = argument.items()
     vector = np.asarray(value, "float64")
@@ -83,7 +114,7 @@ def check_vector(owner, size, **argument):
     return vector
 
 
-def as_plain(owner, **argument):
+def as_plain(owner: str, **argument: typing.Any) -> typing.Any:
     """An argument as JSON gives it back, or an error."""
     ((name, value),) = argument.items()
     try:
@@ -97,7 +128,7 @@ def as_plain(owner, **argument):
         ) from error
 
 
-def as_plain_dict(owner, **argument):
+def as_plain_dict(owner: str, **argument: typing.Any) -> dict[str, typing.Any]:
     """A dictionary as JSON gives it back, with NumPy's numbers as plain ones, or an error."""
     ((name, value),) = argument.items()
     try:
@@ -113,13 +144,13 @@ def as_plain_dict(owner, **argument):
         ) from error
 
 
-def as_axes(coordinates):
+def as_axes(coordinates: typing.Any) -> list[typing.Any]:
     """A list of axes of what may be one axis, given as it is."""
     axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
     return [axes] if axes and not np.iterable(axes[0]) else axes
 
 
-def is_rising(axis):
+def is_rising(axis: np.ndarray) -> bool:
     """Whether an array is an axis: 1-D, not empty, rising, of finite numbers."""
     rising = axis.ndim == 1 and axis.size > 0 and np.all(np.diff(axis) > 0)
     return bool(rising and np.all(np.isfinite(axis)))

@@ -4,13 +4,15 @@ import os
 import uuid
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from keras_valleys._checks import refusal
 
 
-def write_archive(path, kind, **fields):
+def write_archive(path: str | os.PathLike[str], kind: str, **fields: Any) -> None:
     """Write `fields` (arrays, strings, tuples of strings) to `path`, or leave `path` as it was."""
     objects = [name for name, value in fields.items() if np.asarray(value).dtype.hasobject]
     if objects:
@@ -24,7 +26,9 @@ def write_archive(path, kind, **fields):
     write_whole(path, lambda file: np.savez_compressed(file, **fields))
 
 
-def write_whole(path, content):
+def write_whole(
+    path: str | os.PathLike[str], content: str | bytes | Callable[[BinaryIO], object]
+) -> None:
     """Write a file that takes the place of `path` when it is complete, or leave `path` as it was.
 
     Args:
@@ -48,7 +52,9 @@ def write_whole(path, content):
             os.remove(beside)
 
 
-def read_archive(path, kind, names=None):
+def read_archive(
+    path: str | os.PathLike[str], kind: str, names: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
     """The fields `names`, or all, of a file that `write_archive` wrote with the same `kind`."""
     try:
         # Opened here: np.load leaves the file open where it fails.
@@ -74,11 +80,11 @@ def read_archive(path, kind, names=None):
         raise damaged(path, kind, error) from error
 
 
-def _class_of(kind):
+def _class_of(kind: str) -> str:
     return "".join(map(str.capitalize, kind.split("_")))
 
 
-def damaged(path, kind, error):
+def damaged(path: str | os.PathLike[str], kind: str, error: Exception) -> Exception:
     """The one error for a file that is not as `write_archive` left it."""
     return refusal(
         f"{_class_of(kind)}.load",

@@ -80,7 +80,7 @@ class _Space:
         self._room = min(size, max(4 * count + 8, min(BASIS_ROWS, BASIS_NUMBERS // size)))
         self.basis = np.empty((self._room, size))
         self._within = np.zeros((self._room, self._room))
-        self.block, self._rest = None, None
+        self.block = self._rest = np.empty((0, size))
         self.filled, self.num_products = 0, 0
 
     @property

@@ -1,81 +1,41 @@
-"""An optimizer as users give it: copies, names, rates, identity."""
+"""An optimizer as users give it: copies, labels, learning rates, identity."""
 
 import copy
 import dataclasses
+import functools
 import inspect
-import json
-import numbers
 import reprlib
 import warnings
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import keras
 
 from keras_valleys._fingerprints import description
 
-FORMS = "a name, a Keras optimizer, its config, or a function without arguments that makes one"
+FORMS = "a name, a class, an instance, a config, or a function without arguments that makes one"
 
-
-def copier(given, owner):
-    """A function that makes an optimizer as given anew: with no state, and not yet built.
-
-    Args:
-        given: Name, instance, class or config of a Keras optimizer.
-        owner: Name of the asking function, for the error messages.
-    """
-    try:
-        given = copy.deepcopy(given) if isinstance(given, dict) else given  # Keras takes it apart
-        first = keras.optimizers.get(given() if inspect.isclass(given) else given)
-        type(first).from_config(first.get_config())
-    except Exception as error:  # each kind of input has its own way to fail
-        raise ValueError(
-            f"`{owner}` expects a Keras optimizer that can be made again from its config: an "
-            f"instance, a name, a class or a config. Received: {reprlib.repr(given)} ({error}). "
-            "Use keras.optimizers.SGD(0.05), or register your own class."
-        ) from error
-    if first.weight_decay is not None and _excludes(first):
-        raise ValueError(
-            f"`{owner}` expects weight decay of all weights, or of none: it has all weights in one "
-            f"variable. Received: {label_of(first)} after `exclude_from_weight_decay`. Use a "
-            "regularizer on the layers that are to decay."
-        )
-    return lambda: type(first).from_config(first.get_config())
-
-
-def label_of(optimizer):
-    """A name for an optimizer in print."""
-    return type(optimizer).__name__
-
-
-def describe(make):
-    """What an optimizer is, as text: equal for one made again, whatever its name."""
-    return json.dumps(_plain(keras.saving.serialize_keras_object(make())), sort_keys=True)
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items() if key != "name"}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value if isinstance(value, str | int | float | None) else repr(value)
-
-
-def _excludes(optimizer):
-    # Not in its config, so that a copy would not know of it.
-    names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
-    return any(getattr(optimizer, name, None) for name in names)
+OptimizerLike: TypeAlias = (
+    str
+    | type[keras.optimizers.Optimizer]
+    | keras.optimizers.Optimizer
+    | dict
+    | Callable[[], keras.optimizers.Optimizer]
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """An optimizer under a label.
+    """An optimizer as it was given, under a label.
 
     Attributes:
-        label: Its name in the comparison.
-        make: Function that returns a new optimizer, or fails.
+        label: Its name in print.
+        make: Function that returns it anew: with no state, and not yet built. It raises where
+            that cannot be done.
     """
 
     label: str
-    make: object
+    make: Callable[[], keras.optimizers.Optimizer]
 
     def fresh(self, rate=None):
         """A new optimizer, with another learning rate where one is given."""
@@ -88,94 +48,203 @@ class Candidate:
         """The learning rate, the name of its schedule, or `None` where there is none."""
         try:
             return learning_rate_of(self.make())
-        except Exception:  # it fails in each of its runs, and each says why
+        except Exception:  # it cannot be made: whoever makes it says why
             return None
 
-    def identity(self, rate):
+    def identity(self, rate=None):
         """Text that differs where the optimizer does, or `None` where it cannot be made."""
         try:
             optimizer = self.fresh(rate)
-            config = keras.optimizers.serialize(optimizer)
-            return description([self.label, config, _numbers_and_texts(optimizer)])
+            parts = parts_of(optimizer)
+            kept = [repr(one) for part in parts for one in decay_exclusions(part).items()]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Keras warns of saving a lambda
+                config = keras.optimizers.serialize(optimizer)
+            return description([self.label, config, *map(_plain_values, parts), *kept])
         except Exception:  # as above
             return None
 
 
-def as_candidates(optimizers):
-    """The candidates of a dictionary or a list of optimizers."""
-    if isinstance(optimizers, dict) and "class_name" not in optimizers:
-        labels, given = [str(label) for label in optimizers], list(optimizers.values())
-    elif isinstance(optimizers, list | tuple):
-        labels, given = None, list(optimizers)
-    else:
-        labels, given = None, []
-    if not given or (labels is not None and len(set(labels)) < len(labels)):
+def as_candidate(owner, **argument):
+    """The candidate of one optimizer.
+
+    Args:
+        owner: Name of the asking function, for the error messages.
+        **argument: The argument by its name.
+    """
+    ((name, given),) = argument.items()
+    make = _maker(given, f"`{owner}` expects `{name}`")
+    return Candidate(_label(given, make), make)
+
+
+def as_candidates(owner, *, with_rates=True, **argument):
+    """The candidates of one optimizer, of a list, or of a dictionary of labels to optimizers.
+
+    In a list those of the same name are told apart by their learning rates, and by a number where
+    these are equal as well.
+
+    Args:
+        owner: Name of the asking function, for the error messages.
+        with_rates: Whether their own learning rates are what tells them apart.
+        **argument: The argument by its name.
+    """
+    ((name, given),) = argument.items()
+    named = isinstance(given, Mapping) and "class_name" not in given
+    several = named or isinstance(given, list | tuple)
+    every = list(given.values() if named else given) if several else [given]
+    labels = [str(label) for label in given] if named else []
+    if not every or len(set(labels)) < len(labels):
         raise ValueError(
-            "`compare` expects `optimizers` to be a dictionary of labels to optimizers, each "
-            f"{FORMS}, or a list of these. Received: optimizers={optimizers!r}. "
+            f"`{owner}` expects `{name}` to be one optimizer or more: a dictionary of labels to "
+            f"optimizers, or a list of these, or one. Received: {name}={reprlib.repr(given)}. "
             "Use {'adam': 'adam', 'slow adam': keras.optimizers.Adam(1e-4)}."
         )
-    makers = [_maker(one) for one in given]
-    if labels is None:
-        labels = _labels(given, makers)
-    return [Candidate(label, make) for label, make in zip(labels, makers, strict=True)]
+    expects = f"`{owner}` expects each of `{name}`" if several else f"`{owner}` expects `{name}`"
+    makes = [_maker(one, expects) for one in every]
+    if not named:
+        found = [Candidate(_label(*pair), pair[1]) for pair in zip(every, makes, strict=True)]
+        labels = _apart(found, with_rates)
+    return [Candidate(label, make) for label, make in zip(labels, makes, strict=True)]
+
+
+def check_made(owner, candidate):
+    """Refuse at once what cannot be made, for a function without a table of failures."""
+    try:
+        return candidate.make()
+    except Exception as error:  # each kind of input has its own way to fail
+        raise ValueError(
+            f"`{owner}` expects a Keras optimizer that can be made again, from its config or by a "
+            f"function. Received: {candidate.label} ({error}). "
+            "Use keras.optimizers.SGD(0.05), or register your own class."
+        ) from error
+
+
+def name_of(optimizer):
+    """The class name of the optimizer that moves the weights, as a label."""
+    return "" if optimizer is None else type(_inner(optimizer)).__name__
 
 
 def learning_rate_of(optimizer):
-    """A number as it was given, the name of a schedule, or `None`."""
-    rate = getattr(optimizer, "inner_optimizer", optimizer).get_config().get("learning_rate")
-    if isinstance(rate, dict):  # a LearningRateSchedule
-        return str(rate.get("class_name", "schedule"))
+    """A number as it was given, the name of a schedule, or `None` where it tells none."""
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of saving a lambda
+            rate = _inner(optimizer).get_config()["learning_rate"]
+        if isinstance(rate, dict):  # a LearningRateSchedule
+            return str(rate.get("class_name", "schedule"))
         return float(f"{float(rate):.7g}")  # float32 at heart
-    except (TypeError, ValueError):
+    except Exception:  # without one, or with one that cannot be saved, a model can train
         return None
 
 
-def _maker(given):
-    if isinstance(given, str):
-        return _named(given)
+def optimizer_name(model):
+    """The name of the optimizer that a model is compiled with, "" for none."""
+    return name_of(model.optimizer)
+
+
+def optimizer_settings(model):
+    """The optimizer's name and learning rate, a number or the name of a schedule, if it tells."""
+    rate = learning_rate_of(model.optimizer)
+    settings = {"optimizer": optimizer_name(model)}
+    return settings if rate is None else {**settings, "learning_rate": rate}
+
+
+def parts_of(optimizer):
+    """An optimizer and those that it holds, by Keras' public names of these."""
+    held = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "optimizers", ())]
+    return [optimizer, *(part for one in held if one is not None for part in parts_of(one))]
+
+
+def decay_exclusions(optimizer):
+    """What `exclude_from_weight_decay` has left in an optimizer, by the names that it has there.
+
+    No config holds it, and Keras has no public name for it: the names are those that the method
+    makes in another optimizer.
+
+    Raises:
+        RuntimeError: The method leaves nothing there, as it may in a later Keras.
+    """
+    if optimizer.weight_decay is None:
+        return {}
+    probe = keras.optimizers.SGD()
+    before = set(vars(probe))
+    probe.exclude_from_weight_decay(var_list=[keras.Variable(0.0)], var_names=["some"])
+    names = [name for name, value in vars(probe).items() if name not in before and value]
+    if not names:
+        raise RuntimeError("this Keras does not tell which variables weight decay leaves out")
+    return {name: vars(optimizer)[name] for name in names if vars(optimizer).get(name)}
+
+
+def _inner(optimizer):
+    """The optimizer that moves the weights: the one inside a `LossScaleOptimizer`."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _maker(given, expects):
+    """A function that makes an optimizer as given; `expects` begins the error message."""
     if isinstance(given, keras.optimizers.Optimizer):
         return _copier(given)
-    if isinstance(given, dict) and isinstance(given.get("class_name"), str):
-        config = copy.deepcopy(given)  # Keras writes into it
-        return lambda: keras.optimizers.get(copy.deepcopy(config))
-    if callable(given) and not isinstance(given, keras.layers.Layer):
+    if isinstance(given, str):
+        return _maker(_named(given, expects), expects)
+    if isinstance(given, Mapping) and isinstance(given.get("class_name"), str):
+        return _from_config(copy.deepcopy(dict(given)), expects)
+    if _is_class(given) or (not inspect.isclass(given) and _needs_nothing(given)):
         return _caller(given)
     raise ValueError(
-        f"`compare` expects each of `optimizers` to be {FORMS}. Received: {given!r}. "
-        "Use 'adam', or keras.optimizers.Adam(0.01)."
+        f"{expects} to be a Keras optimizer that can be made again: {FORMS}. "
+        f"Received: {reprlib.repr(given)}. Use 'adam', or keras.optimizers.Adam(0.01)."
     )
 
 
-def _named(name):
+def _is_class(given):
+    return inspect.isclass(given) and issubclass(given, keras.optimizers.Optimizer)
+
+
+def _needs_nothing(given):
+    """Whether it is a function that can be called without arguments."""
+    if not callable(given) or isinstance(given, keras.layers.Layer):
+        return False
+    try:
+        inspect.signature(given).bind()
+    except TypeError:
+        return False
+    except ValueError:  # it does not say what it takes
+        return True
+    return True
+
+
+def _named(name, expects):
     """Keras' own classes in any case, also those that `keras.optimizers.get` has not by name."""
-    known = {
-        key.lower(): value
-        for key, value in vars(keras.optimizers).items()
-        if isinstance(value, type)
-        and issubclass(value, keras.optimizers.Optimizer)
-        and value is not keras.optimizers.Optimizer
-    }
-    make = known.get(name.lower())
-    if make is None:  # one that the user registered
-        make = keras.saving.get_registered_object(name)
-    if make is None:
+    public = vars(keras.optimizers).items()
+    known = {key.lower(): one for key, one in public if _is_class(one) and key != "Optimizer"}
+    found = known.get(name.lower()) or keras.saving.get_registered_object(name)
+    if found is None:
         raise ValueError(
-            f"`compare` expects the name of a Keras optimizer. Received: {name!r}. "
-            f"Choose from {', '.join(sorted(known))}, or register yours."
+            f"{expects} to be a Keras optimizer that can be made again; a text is its name. "
+            f"Received: {name!r}. Choose from {', '.join(sorted(known))}, or register yours."
         )
-    return _caller(make)
+    return found
+
+
+def _from_config(config, expects):
+    """Of what Keras writes, which may name a module, or of what it takes, which may not."""
+    if config.get("module", "keras.optimizers") != "keras.optimizers":  # one of the user's own
+        return lambda: keras.optimizers.get(copy.deepcopy(config))  # which writes into it
+    kind = _named(config["class_name"], expects)
+    return lambda: kind.from_config(copy.deepcopy(config.get("config", {})))
 
 
 def _copier(given):
-    kind, config, known = type(given), given.get_config(), _numbers_and_texts(given)
+    kind, config = type(given), functools.cache(given.get_config)
+    known = [_plain_values(part) for part in parts_of(given)]
 
     def make():
         try:
-            made = kind.from_config(copy.deepcopy(config))
-            if _numbers_and_texts(made) != known:
+            made = kind.from_config(copy.deepcopy(config()))
+            if not _holds(made, known):
                 raise ValueError("its get_config leaves out what it was made with")
+            for part, own in zip(parts_of(made), parts_of(given), strict=True):
+                vars(part).update(decay_exclusions(own))
         except Exception as error:
             raise TypeError(
                 f"it cannot be made again from its config: {error}. Give a function that makes it"
@@ -185,15 +254,30 @@ def _copier(given):
     return make
 
 
-def _numbers_and_texts(optimizer):
+def _holds(made, known):
+    parts = parts_of(made)
+    return len(parts) == len(known) and all(
+        getattr(part, name, None) == value
+        for part, own in zip(parts, known, strict=True)
+        for name, value in own.items()
+    )
+
+
+def _plain_values(optimizer):
     """The numbers and texts that an optimizer holds, as its author named them."""
     return {
         name: value
         for name, value in vars(optimizer).items()
-        if isinstance(value, int | float | str)
-        and not name.startswith("_")
-        and name not in ("built", "name")
+        if not name.startswith("_") and name not in ("built", "name") and _is_plain(value)
     }
+
+
+def _is_plain(value):
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return bool(value) and all(map(_is_plain, value.values()))
+    return isinstance(value, int | float | str)
 
 
 def _caller(function):
@@ -206,55 +290,27 @@ def _caller(function):
     return make
 
 
-def _labels(given, makers):
-    """A label for each of a list: its name, with the learning rate where names are alike."""
-    names, rates = [], []
-    for one, make in zip(given, makers, strict=True):
-        candidate = Candidate("", make)
-        rates.append(candidate.rate())
-        names.append(one if isinstance(one, str) else _class_name(one, make))
-    alike = [sum(name == other for other in names) > 1 for name in names]
-    labels = [
-        f"{name} {rate:g}" if twice and isinstance(rate, float) else name
-        for name, rate, twice in zip(names, rates, alike, strict=True)
-    ]
-    found = []
-    for label in labels:
+def _label(given, make):
+    """The name of an optimizer, or of how it was given where it cannot be made."""
+    try:
+        return name_of(make())
+    except Exception:  # whoever makes it says why
+        if isinstance(given, str):
+            return given
+        if isinstance(given, Mapping):
+            return given["class_name"]
+        return getattr(given, "__name__", type(given).__name__)
+
+
+def _apart(candidates, with_rates):
+    """Labels of which no two are equal."""
+    names, labels = [one.label for one in candidates], []
+    for one in candidates:
+        label, rate = one.label, one.rate() if with_rates else None
+        if names.count(label) > 1 and isinstance(rate, float):
+            label = f"{label} {rate:g}"
         number = 1
-        while (unique := label if number == 1 else f"{label} ({number})") in found:
+        while (unique := label if number == 1 else f"{label} ({number})") in labels:
             number += 1
-        found.append(unique)
-    return found
-
-
-def _class_name(given, make):
-    try:
-        return type(make()).__name__
-    except Exception:  # it fails in each of its runs, and each says why
-        return given["class_name"] if isinstance(given, dict) else given.__name__
-
-
-def optimizer_name(model):
-    """The class name of the optimizer, as a label."""
-    return "" if model.optimizer is None else type(_optimizer_of(model)).__name__
-
-
-def optimizer_settings(model):
-    """The optimizer's name and learning rate, a number or the name of a schedule, if it tells."""
-    values = {"optimizer": optimizer_name(model)}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras warns of saving a lambda
-            rate = _optimizer_of(model).get_config()["learning_rate"]
-    except Exception:  # without an optimizer, or with one that cannot be saved, a model can train
-        return values
-    if isinstance(rate, dict):
-        rate = rate.get("class_name", "schedule")
-    elif isinstance(rate, numbers.Real):
-        rate = float(f"{rate:.7g}")
-    return {**values, "learning_rate": rate} if isinstance(rate, str | float) else values
-
-
-def _optimizer_of(model):
-    """The optimizer that moves the weights: the one inside a `LossScaleOptimizer`, or `None`."""
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        labels.append(unique)
+    return labels

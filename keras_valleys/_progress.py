@@ -11,9 +11,8 @@ import numpy as np
 from keras_valleys._checks import refusal
 from keras_valleys._files import read_archive, write_archive
 
-SECONDS = 2  # between two writes, at least
+SECONDS = 2.0  # between two writes, at least
 FIELDS = ("digest", "sizes", "finished", "losses")
-EVALUATE = ("evaluate", "model, weights, data, coordinates, directions, origin and refine")
 SHOWN = 2.0  # seconds of work from which on verbose="auto" shows a bar
 
 
@@ -25,37 +24,38 @@ class Checkpoint:
     Args:
         path: Path of the file, or `None` for none. What an earlier run left there is used.
         digest: Text that differs where the results do.
-        who: The function that computes them, and what they depend on, for the error messages.
+        owner: Name of the function that computes them, for the error messages.
+        depends: What they depend on, in words, for the same.
 
     Raises:
         ValueError: The file is damaged, or belongs to other settings.
         OSError: The file cannot be written.
     """
 
-    def __init__(self, path, digest, who=EVALUATE):
+    def __init__(self, path, digest, *, owner, depends):
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise refusal(
-                who[0],
+                owner,
                 "`checkpoint` to be the path of a file or None",
                 {"checkpoint": path},
                 "Use checkpoint='unfinished.npz'.",
             )
-        self._path, self._digest, self._who = path, digest, who
-        self._stages = []  # of losses and of what is finished
-        self._earlier = []
+        self._path, self._digest, self._owner = path, digest, owner
+        self._stages: list[list] = []  # of losses and of what is finished
+        self._earlier: list[list] = []
         if path is not None and os.path.exists(path):
-            self._earlier = _read(path, digest, who)
+            self._earlier = _read(path, digest, owner=owner, depends=depends)
         self._changed, self._written, self._pause = False, time.monotonic(), SECONDS
         if path is not None:
-            self._try()
+            self._try(path)
 
     def begin(self, num):
         """Start the next stage, of `num` points, and return the indices of those not finished."""
-        stage = [None, np.zeros(num, bool)]
+        stage: list = [None, np.zeros(num, bool)]
         if self._earlier:
             stage = self._earlier.pop(0)
             if len(stage[1]) != num:
-                raise _not_ours(self._path, "its points are others", self._who)
+                raise _not_ours(self._path, "its points are others", self._owner)
         self._stages.append(stage)
         return np.flatnonzero(~stage[1])
 
@@ -83,7 +83,7 @@ class Checkpoint:
             self._save()
         except OSError as error:
             warnings.warn(
-                f"`{self._who[0]}` could not write its checkpoint {os.fspath(self._path)!r} "
+                f"`{self._owner}` could not write its checkpoint {os.fspath(self._path)!r} "
                 f"({error}) and goes on without it.",
                 RuntimeWarning,
                 stacklevel=2,
@@ -93,6 +93,8 @@ class Checkpoint:
         self._pause = max(SECONDS, 20 * (self._written - begin))
 
     def _save(self):
+        if self._path is None:
+            return
         stages = [*self._stages, *self._earlier]
         none = np.empty(0, "float32")
         one = next((losses for losses, _ in stages if losses is not None), none)[:0]
@@ -108,12 +110,12 @@ class Checkpoint:
             losses=np.concatenate([one, *kept]),
         )
 
-    def _try(self):
+    def _try(self, path):
         try:
             self._save()
         except OSError as error:
             raise refusal(
-                self._who[0],
+                self._owner,
                 "`checkpoint` to be a path where a file can be written",
                 f"checkpoint={os.fspath(self._path)!r} ({error})",
                 "Make its folder, or give another path.",
@@ -121,18 +123,18 @@ class Checkpoint:
             ) from error
 
 
-def _read(path, digest, who):
+def _read(path, digest, *, owner, depends):
     try:
         fields = read_archive(path, "checkpoint", FIELDS)
         sizes, finished, losses = (fields[name] for name in FIELDS[1:])
         if not sizes.sum() == len(finished) == len(losses):
             raise ValueError("its parts do not belong together")
     except ValueError as error:
-        raise _not_ours(path, str(error.__cause__ or error), who) from error
+        raise _not_ours(path, str(error.__cause__ or error), owner) from error
     if str(fields["digest"]) != digest:
         raise refusal(
-            who[0],
-            f"`checkpoint` to be of the same {who[1]}",
+            owner,
+            f"`checkpoint` to be of the same {depends}",
             f"{os.fspath(path)!r}, which is of others",
             "Remove that file, or give another path.",
         )
@@ -142,9 +144,9 @@ def _read(path, digest, who):
     return [[losses[part] if finished[part].any() else None, finished[part]] for part in parts]
 
 
-def _not_ours(path, reason, who):
+def _not_ours(path, reason, owner):
     return refusal(
-        who[0],
+        owner,
         "`checkpoint` to be a file that it wrote itself",
         f"{os.fspath(path)!r}, which is damaged or of another kind ({reason})",
         "Remove that file, or give another path.",

@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import os
 import typing
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from keras_valleys._files import damaged, read_archive, write_archive
 
@@ -68,7 +71,7 @@ class Saved:
     version, loads with the default. `None` is not written at all: `statistics: np.ndarray | None =
     None` loads as `None` or as an array. Plain values with `None` among them go as JSON:
     `periods: tuple = dataclasses.field(default=(), metadata=AS_JSON)`, made a tuple again in
-    `__post_init__`.
+    `__post_init__`. Where the default would be wrong for an older file, `_completed` says better.
     """
 
     _kind: typing.ClassVar[str]
@@ -77,7 +80,7 @@ class Saved:
         super().__init_subclass__(**options)
         cls._kind = kind or cls._kind
 
-    def save(self, path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write to an npz file, whole or not at all.
 
         Args:
@@ -99,7 +102,7 @@ class Saved:
         write_archive(path, self._kind, **written)
 
     @classmethod
-    def load(cls, path) -> typing.Self:
+    def load(cls, path: str | os.PathLike[str]) -> typing.Self:
         """Read what `save` wrote, in this or an older version; needs neither Keras nor the model.
 
         Args:
@@ -116,19 +119,25 @@ class Saved:
         make: typing.Any = cls
         try:
             found = [(field.name, _restored(stored, field)) for field in _fields(cls)]
-            return make(**{name: value for name, value in found if value is not _ABSENT})
+            fields = {name: value for name, value in found if value is not _ABSENT}
+            return make(**cls._completed(fields))
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(path, cls._kind, error) from error
+
+    @classmethod
+    def _completed(cls, fields: dict[str, typing.Any]) -> dict[str, typing.Any]:
+        """The fields that a file has, with what one of an older version does not say."""
+        return fields
 
 
 _ABSENT = object()
 
 
-def _fields(saved):
+def _fields(saved: typing.Any) -> tuple[dataclasses.Field, ...]:
     return dataclasses.fields(saved)
 
 
-def _restored(stored, field):
+def _restored(stored: dict[str, np.ndarray], field: dataclasses.Field) -> typing.Any:
     """The value of a field as it was saved; `_ABSENT` where it is not there and has a default."""
     name = field.name
     if name in stored:
@@ -147,7 +156,7 @@ def _restored(stored, field):
     return _ABSENT
 
 
-def frozen(values, dtype=None) -> np.ndarray:
+def frozen(values: ArrayLike, dtype: DTypeLike | None = None) -> np.ndarray:
     """An array that nobody writes to: a copy, but of one that is read-only already."""
     if type(values) is np.ndarray and dtype in (None, values.dtype):
         flags = values.flags
@@ -158,15 +167,14 @@ def frozen(values, dtype=None) -> np.ndarray:
     return array
 
 
-def same(a, b) -> bool:
+def same(a: object, b: object) -> bool:
     """Whether two values are equal, arrays and NaN among them."""
     if a is b:
         return True
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
-        if not arrays or a.dtype != b.dtype:
-            return False
-        return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+        return False
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple) and type(a) is type(b):
@@ -174,7 +182,7 @@ def same(a, b) -> bool:
     return bool(a == b) or bool(a != a and b != b)
 
 
-def _mark(value):
+def _mark(value: object) -> int:
     """A hash of a value: equal for all that `same` calls equal, and quick."""
     if isinstance(value, np.ndarray):
         return hash(value.shape)
@@ -187,25 +195,25 @@ def _mark(value):
     return hash(value)
 
 
-def counted(number, noun) -> str:
+def counted(number: int, noun: str) -> str:
     """A number of things: "1 row", "26,000 rows"."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def grid_text(axes, labels, noun) -> str:
+def grid_text(axes: Sequence[np.ndarray], labels: Iterable[str], noun: str) -> str:
     """A grid in words: "21 x 31 points over slope and intercept"."""
     sizes = " x ".join(f"{len(axis):,}" for axis in axes)
     plural = "" if all(len(axis) == 1 for axis in axes) else "s"
     return f"{sizes} {noun}{plural} over {' and '.join(map(cut, labels))}"
 
 
-def place_text(position) -> str:
+def place_text(position: Iterable[float]) -> str:
     """Coordinates: "0.5", or "(0.5, 2)"."""
     numbers = [f"{c + 0.0:.4g}" for c in position]
     return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
 
 
-def range_text(numbers) -> str:
+def range_text(numbers: np.ndarray) -> str:
     """The range of numbers, and how many are not finite: "0.5 to 4, 2 not finite"."""
     finite = numbers[np.isfinite(numbers)]
     parts = [f"{finite.min():.4g} to {finite.max():.4g}"] if finite.size else []
@@ -214,7 +222,7 @@ def range_text(numbers) -> str:
     return ", ".join(parts) or "none"
 
 
-def cut(text, most=24) -> str:
+def cut(text: object, most: int = 24) -> str:
     """The begin of a text that is too long for its place."""
     text = str(text)
     return text if len(text) <= most else f"{text[: most - 3]}..."

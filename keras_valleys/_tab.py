@@ -1,5 +1,6 @@
 """All that this package knows of the tab's format: surfaces and paths as the view shows them."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -7,41 +8,31 @@ import time
 
 import numpy as np
 
-from keras_valleys.trajectories import Plane, project
-from keras_valleys.valleys import find_valleys
+from keras_valleys.trajectories import Plane, breaks, event_strides, project, strides
+from keras_valleys.valleys import closed, crossed_rows, shown_range
 from tensorboard_plugin_valleys.metadata import (
     CHUNK_ROWS,
+    COLUMNS,
     PLUGIN_NAME,
+    SHOWN_TAG,
     SURFACE_INFO_TAG,
     SURFACE_TAG,
     path_tag,
 )
 
 SECONDS = 0.5  # the longest that a row waits, while others follow
+LATER = {"shown", "units"}  # what version 0.1 did not write: runs of both may be on one surface
 MAX_WRITES = 32  # of one chunk: a slow run makes small ones rather than write the same rows again
 
 
-def periods(surface):
-    """Per axis its period, or `None`: a line at phi and at phi + pi is the same line."""
-    axes = zip(surface.coordinates, surface.labels, strict=True)
-    return tuple(
-        math.pi if label == "phi" and 0 < np.diff(axis).max(initial=0) < 3 else None
-        for axis, label in axes
-    )
-
-
-def valleys_of(surface):
-    """The valleys of a surface, joined round an angle."""
-    return find_valleys(surface, periodic=periods(surface))
-
-
 def surface_info(surface, found):
-    """The dictionary that `tensorboard_plugin_valleys.payload` describes."""
+    """The dictionary that `tensorboard_plugin_valleys.payload` describes, of a closed surface."""
     return {
         "labels": list(surface.labels),
         "loss_name": surface.loss_name,
         "coordinates": [axis.tolist() for axis in surface.coordinates],
-        "periods": list(periods(surface)),
+        "periods": list(found.periodic),
+        "units": list(surface.units),
         "num_weights": surface.origin.size,
         "valleys": [
             {
@@ -52,11 +43,31 @@ def surface_info(surface, found):
             }
             for valley in found
         ],
+        "shown": list(shown_range(found)),
     }
 
 
-def path_rows(steps, losses, coordinates, distances, found):
-    """Rows `(T, 4 + K)` as `tensorboard_plugin_valleys.payload` describes them.
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """What the later rows of a path need to know of those that came before.
+
+    Attributes:
+        num_rows: How many these were.
+        num_events: How many derailments, and ends of what is finite, were among them.
+        step: Step of the last row in a valley.
+        valley: Index of that valley, or -1.
+        heights: The least and the greatest loss on the surface; empty where none is known.
+    """
+
+    num_rows: int = 0
+    num_events: int = 0
+    step: float = -1.0
+    valley: float = -1.0
+    heights: tuple = ()
+
+
+def path_rows(steps, losses, coordinates, distances, found, past=Past()):
+    """Rows `(T, 8 + K)` as `tensorboard_plugin_valleys.metadata` describes them.
 
     Args:
         steps: Integers of shape `(T,)`.
@@ -64,11 +75,43 @@ def path_rows(steps, losses, coordinates, distances, found):
         coordinates: Array of shape `(T, K)`; K = 0 where there is no surface.
         distances: Array of shape `(T,)`: the distance from the surface; NaN where unknown.
         found: The `Valleys` of the surface, or `None`.
+        past: The `Past` of a path that goes on.
+
+    Returns:
+        The rows, and their `Past`.
     """
     inside = np.full(len(steps), -1.0)
     if found is not None and len(steps):
         inside = found.at(coordinates)
-    return np.column_stack([steps, losses, distances, inside, coordinates])
+    steps_and_past, inside_and_past = np.append(past.step, steps), np.append(past.valley, inside)
+    before, after = crossed_rows(inside_and_past).T
+    left, left_at = np.full((2, len(steps)), -1.0)
+    left[after - 1], left_at[after - 1] = inside_and_past[before], steps_and_past[before]
+
+    drawn = np.column_stack([losses, coordinates]).T
+    events = np.concatenate([np.stack([before, after], axis=1) - 1, breaks(drawn)])
+    events = events[np.argsort(events[:, 1], kind="stable")]
+    rows = np.column_stack(
+        [
+            *(steps, losses, distances, inside, left, left_at),
+            strides(drawn, past.num_rows),
+            event_strides(events, len(steps), past.num_events),
+            coordinates,
+        ]
+    )
+    return rows, _past(rows, len(events), past)
+
+
+def _past(rows, num_events, past):
+    """The `Past` of rows with a past of their own."""
+    inside = rows[rows[:, COLUMNS.index("valley")] >= 0]
+    step, valley = past.step, past.valley
+    if len(inside):
+        step, valley = inside[-1, [COLUMNS.index("step"), COLUMNS.index("valley")]]
+    heights = inside[:, COLUMNS.index("loss")]
+    heights = np.append(past.heights, heights[np.isfinite(heights)])
+    heights = (heights.min(), heights.max()) if heights.size else ()
+    return Past(past.num_rows + len(rows), past.num_events + num_events, step, valley, heights)
 
 
 def _finite(value):
@@ -84,11 +127,13 @@ class SurfaceRecord:
     """
 
     def __init__(self, surface, found):
-        self.losses = surface.losses.astype("float32")
+        shown = closed(found.surface)
+        self.losses = shown.losses.astype("float32")
         self.surface, self.valleys = surface, found
         self._plane = Plane.through(surface.origin, surface.directions)
-        text = json.dumps(surface_info(surface, self.valleys)).encode()
-        self.info = np.frombuffer(text, "uint8")
+        info = surface_info(shown, found)
+        self.info = np.frombuffer(json.dumps(info).encode(), "uint8")
+        text = json.dumps({key: info[key] for key in info if key not in LATER}).encode()
         self.digest = hashlib.sha256(self.losses.tobytes() + text).hexdigest()[:16].encode()
 
     def place(self, vector):
@@ -117,15 +162,24 @@ class PathChunks:
             surface may follow. Those of the surface's axes count, where there is one.
         label: Name of the run.
         record: The `SurfaceRecord`, written at once, or `None`.
+        units: Units of the coordinates; those of the surface count as well. `None` for none.
     """
 
-    def __init__(self, writer, names, label="", record=None):
+    def __init__(self, writer, names, label="", record=None, *, units=None):
         self._writer, self._record, self._num_coordinates = writer, record, len(names)
+        units = [""] * len(names) if units is None else units
         if record is not None:
-            names = record.surface.labels
+            names, units = record.surface.labels, record.surface.units
             record.write(writer)
-        self._content = json.dumps({"coordinates": list(names), "label": label}).encode()
+        content = {
+            "columns": COLUMNS,
+            "coordinates": list(names),
+            "units": list(units),
+            "label": label,
+        }
+        self._content = json.dumps(content).encode()
         self._rows, self._number, self._writes = [], 0, 0
+        self._past, self._heights, self._shown = Past(), None, None
         self._unwritten, self._due = 0, 0.0  # the first row shows at once that a run has begun
 
     def add(self, row):
@@ -140,14 +194,26 @@ class PathChunks:
         if not self._unwritten:
             return
         tag, last = path_tag(self._number), self._rows[-1].step
-        self._writer.tensor(tag, self._table(), last, PLUGIN_NAME, self._content)
+        table, past = self._table()
+        self._write_shown(past.heights, last)
+        self._writer.tensor(tag, table, last, PLUGIN_NAME, self._content)
         self._unwritten, self._due = 0, time.monotonic() + SECONDS
         self._writes += 1
         if len(self._rows) >= CHUNK_ROWS or self._writes >= MAX_WRITES:
             self._rows, self._writes = [], 0
-            self._number += 1
+            self._number, self._past = self._number + 1, past
+
+    def _write_shown(self, heights, step):
+        """Before the rows that ask for it."""
+        if self._record is None or heights == self._heights:
+            return
+        shown, self._heights = shown_range(self._record.valleys, heights), heights
+        if shown != self._shown:
+            self._writer.tensor(SHOWN_TAG, np.array(shown), step, PLUGIN_NAME)
+            self._shown = shown
 
     def _table(self):
+        """The open chunk, and its `Past`."""
         rows, k, found = self._rows, self._num_coordinates, None
         vectors = np.stack([row.vector for row in rows]).astype("float64")
         coordinates, distances = vectors[:, :k], np.full(len(rows), math.nan)
@@ -157,4 +223,4 @@ class PathChunks:
             coordinates, found = self._record.coordinates(coordinates), self._record.valleys
         losses = [math.nan if row.loss is None else row.loss for row in rows]
         steps = [row.step for row in rows]
-        return path_rows(steps, losses, coordinates, distances, found)
+        return path_rows(steps, losses, coordinates, distances, found, self._past)

@@ -1,4 +1,7 @@
-"""A model's variables as NumPy arrays, as a vector, and which of them."""
+"""A model's variables as NumPy arrays, as a vector, which of them, and what layers say of them."""
+
+import math
+import numbers
 
 import keras
 import numpy as np
@@ -152,3 +155,39 @@ def _matches(wanted, variable):
     if isinstance(wanted, keras.layers.Layer):
         return any(variable is own for own in wanted.trainable_variables)
     return wanted is variable
+
+
+def period_and_unit(variable, place=0):
+    """What is declared of one weight of a variable: its period or `None`, and its unit or "".
+
+    A layer declares it once it has the variable: `self.phi.period = math.pi` and `self.phi.unit =
+    "rad"`, for each weight alike or in arrays of the variable's shape. What it leaves open its
+    constraint may declare, as `WrapAngle` does. A regularizer has no period, and nor has the loss.
+
+    Args:
+        variable: A Keras variable.
+        place: Number of the weight in the variable, in C order.
+    """
+    period, unit = (_declared(variable, name, place) for name in ("period", "unit"))
+    real = isinstance(period, numbers.Real) and not isinstance(period, bool)
+    if not (period is None or (real and 0 < period < math.inf)) or not isinstance(unit, str | None):
+        raise ValueError(
+            "A layer expects the `period` of a weight to be a number above 0 or None, and its "
+            f"`unit` to be text. Received: period={period!r}, unit={unit!r} of {variable.path}. "
+            "Use math.pi and 'rad' for the angle of a line."
+        )
+    if period is None or getattr(variable, "regularizer", None) is not None:
+        return None, unit or ""
+    return float(period), unit or ""
+
+
+def _declared(variable, name, place):
+    for source in (variable, getattr(variable, "constraint", None)):
+        value = getattr(source, name, None)
+        if value is not None:
+            try:
+                values = np.broadcast_to(np.array(value, object), tuple(variable.shape))
+            except ValueError:
+                return value  # of another shape, which is refused
+            return values[np.unravel_index(place, values.shape)]
+    return None

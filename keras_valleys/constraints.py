@@ -1,8 +1,11 @@
 """Constraints on weights."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 __all__ = ["WrapAngle"]
 
@@ -19,6 +22,9 @@ class WrapAngle(keras.constraints.Constraint):
     inside is not changed; a step over the pole of tan comes back on the other side instead of
     drifting away. NaN stays NaN, and an infinite angle becomes NaN.
 
+    A weight under it has the period pi and is in radians, in surfaces too, unless its layer says
+    something else.
+
     Call arguments:
         w: Tensor or variable of any shape, radians.
 
@@ -28,20 +34,22 @@ class WrapAngle(keras.constraints.Constraint):
     -0.1416
     """
 
+    period, unit = math.pi, "rad"
+
     # pi in two parts, so that k * _PI_HIGH is exact for |k| < 2**15 and far angles wrap as
     # precisely as they are represented (Cody and Waite's reduction).
     _PI_HIGH = 3.140625
     _PI_LOW = np.pi - _PI_HIGH
 
-    def __call__(self, w):
-        w = ops.convert_to_tensor(w)
-        if not keras.backend.is_float_dtype(w.dtype):
-            w = ops.cast(w, keras.config.floatx())
-        lower, upper = _bounds(keras.backend.standardize_dtype(w.dtype))
-        inside = ops.logical_and(w >= lower, w <= upper)
-        turns = ops.floor(w / np.pi + 0.5)
-        wrapped = (w - turns * self._PI_HIGH) - turns * self._PI_LOW
-        return ops.where(inside, w, ops.clip(wrapped, lower, upper))
+    def __call__(self, w: ArrayLike) -> keras.KerasTensor:
+        angle = ops.convert_to_tensor(w)
+        if not keras.backend.is_float_dtype(angle.dtype):
+            angle = ops.cast(angle, keras.config.floatx())
+        lower, upper = _bounds(keras.backend.standardize_dtype(angle.dtype))
+        inside = ops.logical_and(angle >= lower, angle <= upper)
+        turns = ops.floor(angle / np.pi + 0.5)
+        wrapped = (angle - turns * self._PI_HIGH) - turns * self._PI_LOW
+        return ops.where(inside, angle, ops.clip(wrapped, lower, upper))
 
 
 def _bounds(dtype):

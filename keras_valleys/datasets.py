@@ -1,11 +1,11 @@
 """The data of the worked examples, row for row as published."""
 
 import math
-import numbers
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_number, check_whole, refusal
 
 __all__ = ["repeat", "rosette", "straight_line"]
 
@@ -14,7 +14,17 @@ def __dir__():
     return __all__
 
 
-def rosette(num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314, split_seed=42):
+Columns = tuple[np.ndarray, np.ndarray]  # x and y
+
+
+def rosette(
+    num_lines: int = 5,
+    num_points: int = 100,
+    noise: float = 0.0,
+    test_fraction: float = 0.33,
+    seed: int = 314,
+    split_seed: int = 42,
+) -> tuple[Columns, Columns]:
     """Straight lines through the origin, at evenly spaced angles.
 
     Line `k` has the angle `k * 2*pi / num_lines` where `num_lines` is odd (the published data).
@@ -65,8 +75,13 @@ def rosette(num_lines=5, num_points=100, noise=0.0, test_fraction=0.33, seed=314
 
 
 def straight_line(
-    num_points=1000, slope=3.0, intercept=2.0, noise=1.0, test_fraction=0.33, seed=314
-):
+    num_points: int = 1000,
+    slope: float = 3.0,
+    intercept: float = 2.0,
+    noise: float = 1.0,
+    test_fraction: float = 0.33,
+    seed: int = 314,
+) -> tuple[Columns, Columns]:
     """One noisy straight line, whose squared error has one simple valley.
 
     `y = slope * x + intercept + noise * normal`, with x standard normal. The defaults are the data
@@ -103,7 +118,9 @@ def straight_line(
     return _split("straight_line", x, y, test_fraction, split_seed=42)
 
 
-def repeat(x, y, num_steps, batch_size=None, seed=0):
+def repeat(
+    x: ArrayLike, y: ArrayLike, num_steps: int, batch_size: int | None = None, seed: int = 0
+) -> Columns:
     """The rows of a data set again and again: one epoch of them is a whole run.
 
     `model.fit` spends most of a small model's time between epochs. One epoch of `num_steps` steps
@@ -144,7 +161,7 @@ def repeat(x, y, num_steps, batch_size=None, seed=0):
             f"Use batch_size={rows} for steps over all rows.",
         )
     if batch_size == rows:
-        return tuple(np.tile(a, (num_steps, *[1] * (a.ndim - 1))) for a in (x, y))
+        return _tile(x, num_steps), _tile(y, num_steps)
     random = np.random.default_rng(seed)
     per_pass = rows // batch_size
     passes = [random.permutation(rows) for _ in range(-(-num_steps // per_pass))]
@@ -169,21 +186,15 @@ def _split(name, x, y, test_fraction, split_seed):
     return (columns[0, train], columns[1, train]), (columns[0, test], columns[1, test])
 
 
+def _tile(rows, times):
+    return np.tile(rows, (times, *[1] * (rows.ndim - 1)))
+
+
 def _check_count(name, argument, value):
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise refusal(
-            name,
-            f"`{argument}` to be an integer >= 1",
-            {argument: value},
-            f"Use {argument}=1 for the least.",
-        )
+    check_whole(name, 1, remedy=f"Use {argument}=1 for the least.", **{argument: value})
 
 
 def _check_noise(name, noise):
-    if not 0 <= noise < math.inf:
-        raise refusal(
-            name,
-            "`noise` to be a finite standard deviation >= 0",
-            {"noise": noise},
-            "Use noise=0.0 for points exactly on the lines.",
-        )
+    wanted = "a finite standard deviation >= 0"
+    remedy = "Use noise=0.0 for points exactly on the lines."
+    check_number(name, wanted, remedy, least=0, noise=noise)

@@ -10,12 +10,15 @@ import threading
 import time
 import warnings
 import weakref
+from collections.abc import Mapping
+from typing import Any
 
 import google_crc32c
 import numpy as np
+from numpy.typing import ArrayLike
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import refusal, shortened
 
 __all__ = ["EventWriter", "hparams_value"]
 
@@ -25,6 +28,7 @@ def __dir__():
 
 
 MOST_CURVES = 100  # combinations of tags whose event is kept
+HParam = bool | float | str  # what TensorBoard lists; an integer is a float to type checkers
 SECONDS = 0.1  # between two looks at the file, each of which takes as long as writing an event
 
 
@@ -62,11 +66,13 @@ class EventWriter:
     Source: TensorFlow, "TFRecords format details", and `tensorboard.compat.proto.event_pb2`.
     """
 
-    def __init__(self, log_dir):
-        self.log_dir, self.path = local_path(log_dir), None
-        self._file, self._lock, self._warned = None, threading.RLock(), False
-        self._tags = {}  # tag: (plugin, last step)
-        self._curves = {}  # tags: an event with a point of each, and where their numbers go
+    def __init__(self, log_dir: str | os.PathLike) -> None:
+        self.log_dir = local_path(log_dir)
+        self.path: str | None = None
+        self._file: Any = None  # none where it could not be made
+        self._lock, self._warned = threading.RLock(), False
+        self._tags: dict = {}  # tag: (plugin, last step)
+        self._curves: dict = {}  # tags: an event with a point of each, and where their numbers go
         self._record, self._sent = b"", 0  # the last record, and how much of it is in the file
         self._due = 0.0  # when to look whether the file is still there
         try:
@@ -79,7 +85,7 @@ class EventWriter:
             first = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
             self._append(first.SerializeToString())
 
-    def scalar(self, tag, value, step):
+    def scalar(self, tag: str, value: ArrayLike, step: int) -> None:
         """Write a point of a curve.
 
         Args:
@@ -90,7 +96,7 @@ class EventWriter:
         check_tag(tag)  # also one that no dictionary takes
         self.scalars({tag: value}, step)
 
-    def scalars(self, values, step):
+    def scalars(self, values: Mapping[str, ArrayLike], step: int) -> None:
         """Write a point of each of several curves, in one event.
 
         Args:
@@ -99,7 +105,9 @@ class EventWriter:
         """
         if not isinstance(values, dict) or not values:
             expected = "a dictionary of tags to numbers as `values`"
-            raise unfit(expected, repr(values), "Name each number, such as {'valley/loss': 0.5}.")
+            raise unfit(
+                expected, shortened(values), "Name each number, such as {'valley/loss': 0.5}."
+            )
         numbers = [v if type(v) is float else as_number(v) for v in values.values()]
         check_step(step)
         with self._lock:
@@ -108,7 +116,7 @@ class EventWriter:
                 place[0] = number
             self._write(values, event, step, "scalars")
 
-    def image(self, tag, image, step, description=""):
+    def image(self, tag: str, image: bytes | ArrayLike, step: int, description: str = "") -> None:
         """Write an image. TensorBoard keeps 10 of a tag, at random if there are more.
 
         Args:
@@ -121,7 +129,7 @@ class EventWriter:
         kind = summary_pb2.DATA_CLASS_BLOB_SEQUENCE
         self._put(tag, tensor, step, _metadata("images", kind, summary_description=description))
 
-    def text(self, tag, markdown, step=0):
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Write a text.
 
         Args:
@@ -130,11 +138,11 @@ class EventWriter:
             step: Integer, not less than before.
         """
         if not isinstance(markdown, str):
-            raise unfit("a string as `markdown`", repr(markdown), "Pass str(markdown).")
+            raise unfit("a string as `markdown`", shortened(markdown), "Pass str(markdown).")
         tensor = _tensor(types_pb2.DT_STRING, string_val=[markdown.encode(errors="replace")])
         self._put(tag, tensor, step, _metadata("text", summary_pb2.DATA_CLASS_TENSOR))
 
-    def hparams(self, values):
+    def hparams(self, values: Mapping[str, HParam]) -> None:
         """Write the hyperparameters of the run, once: TensorBoard ignores what follows.
 
         Args:
@@ -143,10 +151,14 @@ class EventWriter:
         value = hparams_value(values, "/".join(self.log_dir.split(os.sep)[-2:]))
         with self._lock:
             if value.tag in self._tags:
-                raise unfit("one call of `hparams`", f"another, {values!r}", "Put all in one.")
+                raise unfit(
+                    "one call of `hparams`", f"another, {shortened(values)}", "Put all in one."
+                )
             self._put(value.tag, value.tensor, 0, value.metadata)
 
-    def tensor(self, tag, array, step, plugin_name, content=b""):
+    def tensor(
+        self, tag: str, array: ArrayLike, step: int, plugin_name: str, content: bytes = b""
+    ) -> None:
         """Write an array for a plugin of TensorBoard.
 
         Args:
@@ -161,11 +173,13 @@ class EventWriter:
         try:
             tensor = make_tensor_proto(np.asarray(array))
         except (TypeError, ValueError) as error:
-            raise unfit("an array of numbers", f"{array!r}", "Convert it with astype.") from error
+            raise unfit(
+                "an array of numbers", shortened(array), "Convert it with astype."
+            ) from error
         metadata = _metadata(plugin_name, summary_pb2.DATA_CLASS_TENSOR, content=content)
         self._put(tag, tensor, step, metadata)
 
-    def close(self):
+    def close(self) -> None:
         """Close the event file. Closing again does nothing, writing is an error."""
         with self._lock:
             if self._file is None or self._file.closed:
@@ -179,10 +193,10 @@ class EventWriter:
                     self._file.truncate(self._file.tell() - self._sent)
                 self._warn("write", self.path, error)
 
-    def __enter__(self):
+    def __enter__(self) -> "EventWriter":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _put(self, tag, tensor, step, metadata):
@@ -249,7 +263,8 @@ class EventWriter:
     def _look(self):
         """A deleted file takes every byte, and nobody will ever read it."""
         self._due = time.monotonic() + SECONDS
-        found, path = os.fstat(self._file.fileno()), self.path  # some file systems count no links
+        found, path = os.fstat(self._file.fileno()), self._file.name
+        # Some file systems count no links.
         if not found.st_nlink and not (
             os.path.exists(path) and os.path.samestat(os.stat(path), found)
         ):
@@ -264,16 +279,20 @@ class EventWriter:
     def _warn(self, verb, path, error):
         if not self._warned:
             self._warned = True
+            lost = unfit(
+                f"to {verb} {path!r}",
+                str(error),
+                "TensorBoard will miss events, and show those before; training goes on. Free space "
+                "on the disk, or use a `log_dir` you may write to.",
+            )
             warnings.warn(
-                f"`EventWriter` expects to {verb} {path!r}. Received: {error}. TensorBoard will "
-                "miss events, and show those before; training goes on. Free space on the disk, or "
-                "use a `log_dir` you may write to.",
+                str(lost),
                 RuntimeWarning,
                 stacklevel=3,
             )
 
 
-def hparams_value(values, trial_id=""):
+def hparams_value(values: Mapping[str, HParam], trial_id: str = "") -> summary_pb2.Summary.Value:
     """The hyperparameters of a run as the value of a summary, or a `ValueError`.
 
     Args:
@@ -291,7 +310,7 @@ def hparams_value(values, trial_id=""):
         (value,) = summary_v2.hparams_pb(values, trial_id=trial_id).value
     except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
         expected = "a dictionary of names to booleans, numbers or strings"
-        raise unfit(expected, repr(values), "Use str for other values.") from error
+        raise unfit(expected, shortened(values), "Use str for other values.") from error
     return value
 
 
@@ -307,24 +326,19 @@ def _metadata(plugin_name, data_class, content=b"", **fields):
 
 def unfit(expected, received, remedy):
     """The error that tells what was expected, what came, and what to do."""
-    return refusal(
-        "EventWriter",
-        expected,
-        received,
-        remedy,
-    )
+    return refusal("EventWriter", expected, received, remedy)
 
 
 def check_tag(tag):
     """Refuse a tag that TensorBoard cannot show."""
     if not isinstance(tag, str) or not tag:
-        raise unfit("a string as `tag`", f"tag={tag!r}", "Name it, such as 'valley/loss'.")
+        raise unfit("a string as `tag`", {"tag": tag}, "Name it, such as 'valley/loss'.")
 
 
 def check_step(step):
     """Refuse a step that TensorBoard cannot show."""
     if not isinstance(step, int | np.integer) or not 0 <= step < 2**63:
-        raise unfit("an integer >= 0 as `step`", f"step={step!r}", "Count steps from 0.")
+        raise unfit("an integer >= 0 as `step`", {"step": step}, "Count steps from 0.")
 
 
 def as_number(value):
@@ -334,7 +348,7 @@ def as_number(value):
     with contextlib.suppress(ArithmeticError, TypeError, ValueError):
         if np.ndim(value) == 0 and not isinstance(value, str | bytes):
             return float(value)
-    raise unfit("a number as `value`", f"value={value!r}", "Pass float(value).")
+    raise unfit("a number as `value`", {"value": value}, "Pass float(value).")
 
 
 def image_strings(image):
@@ -360,9 +374,11 @@ def image_strings(image):
 def local_path(log_dir):
     """The absolute path of a log directory."""
     if not isinstance(log_dir, str | os.PathLike) or not str(log_dir) or "://" in str(log_dir):
-        raise ValueError(
-            "`EventWriter` and `SurfaceBoard` expect a local path. "
-            f"Received: log_dir={log_dir!r}. Use a local folder, and copy it."
+        raise refusal(
+            ("EventWriter", "SurfaceBoard"),
+            "a local path",
+            {"log_dir": log_dir},
+            "Use a local folder, and copy it.",
         )
     return os.path.abspath(log_dir)
 

@@ -5,12 +5,13 @@ import warnings
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys import _backend
 from keras_valleys._checks import check_whole, refusal
 from keras_valleys._linalg import leading
 from keras_valleys._results import Result, counted, frozen
-from keras_valleys.objectives import CALL_BYTES
+from keras_valleys.objectives import CALL_BYTES, Objective
 
 __all__ = ["Sharpness", "gradient", "hessian_vector_product", "sharpness"]
 
@@ -49,7 +50,7 @@ class Sharpness(Result):
         for name in ("eigenvalues", "eigenvectors", "residuals"):
             self._set(**{name: frozen(getattr(self, name), "float64")})
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         values = ", ".join(f"{value:.4g}" for value in self.eigenvalues[:3])
         more = ", ..." if len(self.eigenvalues) > 3 else ""
         size = counted(self.eigenvectors.shape[1], "weight")
@@ -58,7 +59,7 @@ class Sharpness(Result):
         return f"eigenvalues {values}{more} over {size}{trace}{doubt}"
 
 
-def gradient(objective, points=None):
+def gradient(objective: Objective, points: ArrayLike | None = None) -> np.ndarray:
     """The gradient of the loss at each point.
 
     Where the loss has a kink, it is what the backend takes for the slope there.
@@ -86,7 +87,9 @@ def gradient(objective, points=None):
     return _by_rows(objective, _gradients, points)
 
 
-def hessian_vector_product(objective, vectors, point=None):
+def hessian_vector_product(
+    objective: Objective, vectors: ArrayLike, point: ArrayLike | None = None
+) -> np.ndarray:
     """The Hessian of the loss at a point, times each vector.
 
     The Hessian itself, `(P, P)` numbers, is never formed. Layers that the backend cannot
@@ -117,7 +120,15 @@ def hessian_vector_product(objective, vectors, point=None):
     return _by_rows(objective, _products, vectors, point)
 
 
-def sharpness(objective, point=None, *, num_eigenvalues=2, num_samples=32, seed=0, tolerance=1e-4):
+def sharpness(
+    objective: Objective,
+    point: ArrayLike | None = None,
+    *,
+    num_eigenvalues: int = 2,
+    num_samples: int = 32,
+    seed: int = 0,
+    tolerance: float = 1e-4,
+) -> Sharpness:
     """The largest eigenvalues of the Hessian, with their eigenvectors, and its trace.
 
     Eigenvalues by block Lanczos with full orthogonalization in float64, on products in the
@@ -162,18 +173,19 @@ def sharpness(objective, point=None, *, num_eigenvalues=2, num_samples=32, seed=
     check_whole("sharpness", num_samples=num_samples)
     check_whole("sharpness", seed=seed)
     if not tolerance > 0:
-        raise _refused("`tolerance` > 0", f"tolerance={tolerance}", "Use 1e-4")
+        raise refusal("sharpness", "`tolerance` > 0", {"tolerance": tolerance}, "Use 1e-4.")
     point = _as_point("sharpness", objective, point)
 
     def multiply(vector):
         # One at a time: one compiled function for all of them, and no more memory.
         product = objective.compute(_products, vector[None], point)[0].astype("float64")
         if not np.all(np.isfinite(product)):
-            raise _refused(
+            raise refusal(
+                "sharpness",
                 "a Hessian of finite numbers",
                 f"{np.count_nonzero(~np.isfinite(product))} of {size} numbers of a product that "
                 "are NaN or infinite",
-                "Give a point where the loss is smooth and finite",
+                "Give a point where the loss is smooth and finite.",
             )
         return product
 
@@ -260,12 +272,3 @@ def _as_points(owner, objective, *, shape="(..., P)", **argument):
 def _as_point(owner, objective, point):
     point = objective.point() if point is None else point
     return _as_points(owner, objective, shape="(P,)", point=point)
-
-
-def _refused(expected, received, remedy):
-    return refusal(
-        "sharpness",
-        expected,
-        received,
-        f"{remedy}.",
-    )

@@ -3,10 +3,12 @@
 import math
 import numbers
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import refusal
 
@@ -23,6 +25,9 @@ class AngleFit(keras.layers.Layer):
 
     `y = tan(phi) * x`, with the single weight `phi` of shape `()`. tan has a pole at `pi/2`, a
     vertical line; `keras_valleys.constraints.WrapAngle` keeps phi on one side of it.
+
+    A line at phi and at `phi + pi` is the same: surfaces over phi have the period pi (not so with a
+    regularizer, which tells the two apart), and are in radians.
 
     phi is kept, and tan is computed, in float32 or finer under every dtype policy. Where the
     layer's compute dtype is narrower, its outputs are rounded to that dtype: the loss over phi
@@ -52,8 +57,12 @@ class AngleFit(keras.layers.Layer):
     """
 
     def __init__(
-        self, phi_initializer=math.pi / 4, phi_regularizer=None, phi_constraint=None, **kwargs
-    ):
+        self,
+        phi_initializer: float | str | dict | keras.initializers.Initializer = math.pi / 4,
+        phi_regularizer: str | dict | keras.regularizers.Regularizer | None = None,
+        phi_constraint: str | dict | keras.constraints.Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         if isinstance(phi_initializer, np.ndarray) and phi_initializer.ndim == 0:
@@ -71,7 +80,7 @@ class AngleFit(keras.layers.Layer):
         self.phi_regularizer = keras.regularizers.get(phi_regularizer)
         self.phi_constraint = keras.constraints.get(phi_constraint)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.compute_dtype in ("float16", "bfloat16"):
             warnings.warn(
                 f"`AngleFit` computes in {self.compute_dtype}: the loss surface over phi becomes a "
@@ -87,15 +96,16 @@ class AngleFit(keras.layers.Layer):
             constraint=self.phi_constraint,
             autocast=False,
         )
+        self.phi.period, self.phi.unit = math.pi, "rad"
 
-    def call(self, inputs):
+    def call(self, inputs: ArrayLike) -> keras.KerasTensor:
         slope = ops.tan(self.phi)
         return ops.cast(slope * ops.cast(inputs, slope.dtype), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "phi_initializer": keras.initializers.serialize(self.phi_initializer),

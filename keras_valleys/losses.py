@@ -1,13 +1,13 @@
 """The error whose loss surface has a valley for every line."""
 
-import math
-import numbers
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_number, refusal
 
 __all__ = ["RootError", "root_error"]
 
@@ -17,7 +17,7 @@ def __dir__():
 
 
 @keras.saving.register_keras_serializable(package="keras_valleys")
-def root_error(y_true, y_pred, root=4.0):
+def root_error(y_true: ArrayLike, y_pred: ArrayLike, root: float = 4.0) -> keras.KerasTensor:
     """The mean over the last axis of a root of the squared error.
 
     `mean(((y_pred - y_true)^2)^(1/root))`, computed as `|y_pred - y_true|^(2/root)`, which neither
@@ -47,13 +47,13 @@ def root_error(y_true, y_pred, root=4.0):
     Source: H. F. Wittmann, "Loss surface with multiple valleys", 2019.
     """
     _check_root("root_error", root)
-    y_pred = ops.convert_to_tensor(y_pred)
-    dtype = keras.backend.standardize_dtype(y_pred.dtype)
+    given = ops.convert_to_tensor(y_pred)
+    dtype = keras.backend.standardize_dtype(given.dtype)
     if not keras.backend.is_float_dtype(dtype):
         dtype = keras.config.floatx()
     wide = "float32" if dtype in ("float16", "bfloat16") else dtype
-    y_true, y_pred = _same_rank(ops.cast(y_true, wide), ops.cast(y_pred, wide))
-    error = ops.abs(y_pred - y_true)
+    targets, predictions = _same_rank(ops.cast(y_true, wide), ops.cast(given, wide))
+    error = ops.abs(predictions - targets)
     # Both branches of a `where` are differentiated: the inner one keeps the infinite gradient of
     # the power at zero, times 0, from becoming NaN.
     zero = error < _least_error(2.0 / root, dtype, wide)
@@ -93,16 +93,22 @@ class RootError(keras.losses.Loss):
     Source: H. F. Wittmann, "Loss surface with multiple valleys", 2019.
     """
 
-    def __init__(self, root=4.0, reduction="sum_over_batch_size", name="root_error", dtype=None):
+    def __init__(
+        self,
+        root: float = 4.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "root_error",
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         _check_root("RootError", root)
         self.root = float(root)
         self._given_dtype = dtype
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> keras.KerasTensor:
         return root_error(y_true, y_pred, root=self.root)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         # Keras' own get_config drops the dtype.
         dtype = self._given_dtype
         if isinstance(dtype, keras.DTypePolicy):
@@ -112,7 +118,7 @@ class RootError(keras.losses.Loss):
         return {**super().get_config(), "root": self.root, "dtype": dtype}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "RootError":
         dtype = config.get("dtype")
         if isinstance(dtype, dict):
             config = {**config, "dtype": keras.dtype_policies.deserialize(dtype)}
@@ -129,13 +135,8 @@ def _least_error(power, dtype, wide):
 
 
 def _check_root(name, root):
-    if not isinstance(root, numbers.Real) or not 1 <= root < math.inf:
-        raise refusal(
-            name,
-            "`root` to be a finite number >= 1",
-            {"root": root},
-            "Use root=1 for the squared error.",
-        )
+    remedy = "Use root=1 for the squared error."
+    check_number(name, "a finite number >= 1", remedy, least=1, root=root)
 
 
 def _same_rank(y_true, y_pred):

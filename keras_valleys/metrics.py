@@ -1,6 +1,10 @@
 """Metrics that serve the recording of trajectories."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import refusal
 
@@ -35,7 +39,12 @@ class StepLoss(keras.metrics.Metric):
     4.0
     """
 
-    def __init__(self, loss, name="step_loss", dtype=None):
+    def __init__(
+        self,
+        loss: str | dict | Callable | keras.losses.Loss,
+        name: str = "step_loss",
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.loss = keras.losses.get(loss)
         if self.loss is None:
@@ -49,19 +58,21 @@ class StepLoss(keras.metrics.Metric):
         self._reduced_loss = self.loss if is_loss else _MeanLoss(self.loss)
         self.value = self.add_variable(shape=(), initializer="zeros", name="value")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         loss = self._reduced_loss(y_true, y_pred, sample_weight)
         self.value.assign(keras.ops.cast(loss, self.value.dtype))
 
-    def result(self):
+    def result(self) -> keras.KerasTensor:
         # A copy: on torch the tensor would be the live variable, and logs are read late.
         return keras.ops.copy(keras.ops.convert_to_tensor(self.value))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "loss": keras.losses.serialize(self.loss)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "StepLoss":
         return cls(**{**config, "loss": keras.losses.deserialize(config["loss"])})
 
 

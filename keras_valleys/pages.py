@@ -3,15 +3,18 @@
 import base64
 import html
 import json
+import os
+from collections.abc import Iterable
 
 import numpy as np
 
 from keras_valleys._checks import refusal
 from keras_valleys._files import write_whole
-from keras_valleys._tab import path_rows, surface_info, valleys_of
+from keras_valleys._tab import path_rows, surface_info
 from keras_valleys.plots import optimizer_color
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectory, on_surface
+from keras_valleys.valleys import closed, find_valleys, shown_range
 from tensorboard_plugin_valleys import assets, payload
 
 __all__ = ["write_html"]
@@ -47,7 +50,14 @@ TEMPLATE = """<!DOCTYPE html>
 """
 
 
-def write_html(path, surface, trajectories=(), *, title=None, labels=None):
+def write_html(
+    path: str | os.PathLike,
+    surface: Surface,
+    trajectories: Trajectory | Iterable[Trajectory] = (),
+    *,
+    title: str | None = None,
+    labels: str | Iterable[str] | None = None,
+) -> None:
     """Write a surface with the paths on it as one HTML file that moves.
 
     It shows what the tab "Valleys" shows in TensorBoard: the surface flat and in space, the paths
@@ -58,8 +68,8 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
 
     Args:
         path: Path of the file; an older file there is replaced, whole or not at all.
-        surface: A `keras_valleys.surfaces.Surface`. An axis labelled "phi" is an angle in radians,
-            shown in degrees, and joined after half a turn.
+        surface: A `keras_valleys.surfaces.Surface`. Radians are shown in degrees, and a curve with
+            a period also wrapped round a circle.
         trajectories: A `keras_valleys.trajectories.Trajectory` over the same weights, or a list of
             them.
         title: Heading of the page; `None` takes the name of the loss.
@@ -82,8 +92,8 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
     >>> os.path.getsize(page) < 6e6
     True
     """
-    trajectories = _checked(surface, trajectories)
-    names = _names(trajectories, labels)
+    paths = _checked(surface, trajectories)
+    names = _names(paths, labels)
     plotly = assets.plotly_path()
     if plotly is None:
         raise refusal(
@@ -94,18 +104,17 @@ def write_html(path, surface, trajectories=(), *, title=None, labels=None):
             ImportError,
         )
     title = f"{surface.loss_name.replace('_', ' ')}" if title is None else str(title)
-    found = valleys_of(surface)
-    shown = [_path(trajectory, surface, found) for trajectory in trajectories]
+    found, drawn = find_valleys(surface), closed(surface)
+    packed = [_packed(*pair, surface, found) for pair in zip(names, paths, strict=True)]
     data = {
         "title": title,
-        "surface": payload.surface_payload(surface.losses, surface_info(surface, found)),
+        "surface": payload.surface_payload(drawn.losses, surface_info(drawn, found)),
         "runs": [
             {"name": name, "number": k, "color": optimizer_color(name), "surface": "surface"}
             for k, name in enumerate(names)
         ],
         "paths": {
-            name: base64.b64encode(payload.path_payload(rows, surface.labels, name)).decode()
-            for name, rows in zip(names, shown, strict=True)
+            name: base64.b64encode(each).decode() for name, each in zip(names, packed, strict=True)
         },
     }
     # In a script "<" could begin the tag that ends it.
@@ -163,9 +172,12 @@ def _names(trajectories, labels):
     return names
 
 
-def _path(trajectory, surface, found):
+def _packed(name, trajectory, surface, found):
+    """The path as the browser takes it."""
     beside = on_surface(trajectory, surface)
     inside = surface.origin.size == surface.losses.ndim
     distances = np.full(len(trajectory), np.nan) if inside else beside.distances
     losses = trajectory.losses
-    return path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
+    rows, past = path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
+    shown = shown_range(found, past.heights)
+    return payload.path_payload(rows, surface.labels, name, shown, units=surface.units)

@@ -74,7 +74,7 @@ def save_pictures(folder, data, model, surface, path):
         "2_split": kv.plots.split(train, test),
         "3_fit": kv.plots.fit(test, model.predict(test[0], verbose=0)),
         "4_loss": kv.plots.loss_by_step(path),
-        "5_phi": kv.plots.weight_by_step(path),
+        "5_phi": kv.plots.weight_by_step(path, name="phi", unit="rad"),
         "6_circle": kv.plots.circle(surface, path),
         "7_surface": kv.plots.curve(surface, path),
     }
@@ -118,7 +118,7 @@ def save_predecessor(folder):
 def report(surface, path, loss):
     """Lines that say where phi ended and at which steps it was derailed."""
     phi = float(path.weights[-1, 0])
-    valleys = kv.valleys.find_valleys(surface, periodic=np.pi)
+    valleys = kv.valleys.find_valleys(surface)
     index = valleys.at(phi)
     where = f"in the {describe(valleys[index])}" if index >= 0 else "in no valley"
     lines = [f"phi ended at {np.rad2deg(phi):.2f} degrees, {where}; its loss is {loss:.5f}."]

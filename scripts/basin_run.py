@@ -19,7 +19,7 @@ def run(options):
     objective = kv.objectives.Objective(model, x, y)
     phi = np.linspace(-np.pi / 2, np.pi / 2, 2001)
     surface = kv.surfaces.evaluate(objective, coordinates=phi, refine=1e-4)
-    valleys = kv.valleys.find_valleys(surface, periodic=np.pi)
+    valleys = kv.valleys.find_valleys(surface)
     starts = (np.arange(options.starts) + 0.5) / options.starts * np.pi - np.pi / 2
     by_rate = options.by == "learning-rate"
     rates = np.geomspace(*options.rates, options.num_rates) if by_rate else None

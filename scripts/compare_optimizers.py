@@ -68,7 +68,7 @@ def main():
             tune=options.tune,
             log_dir=folder,
             starts=[math.radians(start) for start in options.starts],
-            surface=kv.valleys.find_valleys(surface, periodic=math.pi),
+            surface=surface,
         )
     except (MemoryError, OSError, ValueError) as error:
         parser.error(error)

@@ -5,22 +5,40 @@ A run holds, as tensors of the plugin `PLUGIN_NAME`:
 - `SURFACE_TAG`: the losses of the surface, float32 of shape `(n_1,)` or `(n_1, n_2)`; its plugin
   content is a digest, equal for runs on the same surface.
 - `SURFACE_INFO_TAG`: what else is known of the surface, JSON as uint8 (see `payload`).
-- `path_tag(k)`: chunk k of the path, float64 of shape `(rows, 4 + K)`, its columns `COLUMNS` and
-  the K coordinates; its plugin content is JSON with the names of the coordinates and the run's
-  label. A chunk is written anew, with more rows, until it is full: readers keep the last version
-  of each tag, so that no sampling loses a row.
+- `path_tag(k)`: chunk k of the path, float64 of shape `(rows, 8 + K)`, its columns `COLUMNS`
+  and the K coordinates; its plugin content is JSON with the names of the columns, names and units
+  of the coordinates, and the run's label. A chunk is written anew, with more rows, until it is
+  full: readers keep the last version of each tag, so that no sampling loses a row.
+- `SHOWN_TAG`: the lowest and the highest loss to show of the surface with the path so far, float64
+  of shape `(2,)`; written anew where the path needs more. A run without a surface has none.
+
+The columns:
+
+    step, loss           as recorded; NaN for a loss that is not known
+    distance             from the surface; NaN where it is not known
+    valley               index of the valley in whose basin the row is, -1 for none
+    left, left_at        where the row is in another valley than the last one before it that is in
+                         any, and so the path was derailed: index of that valley, and the step of
+                         that row, its last one in there; else -1
+    stride               of a path with too many rows each s-th is shown and, of each stretch of s
+                         rows, the extremes, s a power of three: the largest s at which this row is
+    event_stride         the same for the rows on both sides of a derailment, or between which a
+                         value ceases to be finite or is again; 0 for other rows
+
+Version 0.1 wrote no columns after `valley`, no names of columns and no `SHOWN_TAG`; `old_files`
+works them out.
 """
 
 PLUGIN_NAME = "keras_valleys"
 TAB_NAME = "Valleys"
-FORMAT = 1
 
 SURFACE_TAG = "valleys/surface"
 SURFACE_INFO_TAG = "valleys/surface_info"
+SHOWN_TAG = "valleys/shown"
 PATH_PREFIX = "valleys/path/"
 
-COLUMNS = ("step", "loss", "distance", "valley")
-CHUNK_ROWS = 512
+COLUMNS = ("step", "loss", "distance", "valley", "left", "left_at", "stride", "event_stride")
+CHUNK_ROWS = 729  # a power of three: then strides are those of the whole path
 
 
 def path_tag(number):

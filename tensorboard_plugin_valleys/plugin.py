@@ -12,9 +12,11 @@ from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from tensorboard_plugin_valleys import assets, metadata, payload
+from tensorboard_plugin_valleys import assets, metadata, old_files, payload
 
 TYPES = {".js": "text/javascript", ".css": "text/css"}
+NOTHING = (metadata.COLUMNS, [], [], "")  # what is known of a path without a readable chunk
+OLD_COLUMNS = metadata.COLUMNS[: old_files.NUM_COLUMNS]
 
 
 class ValleysPlugin(base_plugin.TBPlugin):
@@ -70,28 +72,45 @@ class ValleysPlugin(base_plugin.TBPlugin):
 
     def _surface(self, request):
         run, tags = self._find_run(request)
+        losses, info = self._read_surface(request, run, tags)
+        try:
+            return _json(request, payload.surface_payload(losses, info))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise _unreadable(run) from error
+
+    def _path(self, request):
+        run, tags = self._find_run(request)
+        chunks = sorted(tag for tag in tags if tag.startswith(metadata.PATH_PREFIX))
+        columns, names, units, label = _described(tags[chunks[0]]) if chunks else NOTHING
+        width = len(columns) + len(names)
+        found = self._read(request, run, [*chunks, metadata.SHOWN_TAG]) if chunks else {}
+        parts = [found[tag] for tag in chunks if tag in found]
+        parts = [part for part in parts if part.ndim == 2 and part.shape[1] == width]
+        rows = np.concatenate([np.empty((0, width)), *parts])
+        shown = found.get(metadata.SHOWN_TAG)
+        if chunks and columns == OLD_COLUMNS:
+            shown = self._shown_in_old_file(request, run, tags, rows)
+        packed = payload.path_payload(rows, names, label, shown, units=units)
+        return http_util.Respond(request, packed, "application/octet-stream")
+
+    def _shown_in_old_file(self, request, run, tags, rows):
+        try:
+            losses, info = self._read_surface(request, run, tags)
+            return old_files.shown_range(losses, info["valleys"], rows)
+        except (errors.NotFoundError, KeyError, TypeError, ValueError):
+            return None
+
+    def _read_surface(self, request, run, tags):
+        """The losses and the info of a run's surface."""
         if _surface_id(run, tags) is None:
             raise errors.NotFoundError(f"run {run!r} has no surface")
         names = [metadata.SURFACE_TAG, metadata.SURFACE_INFO_TAG]
         found = self._read(request, run, names)
         try:
             losses, text = (found[name] for name in names)
-            shown = payload.surface_payload(losses, json.loads(text.tobytes()))
-            return _json(request, shown)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise errors.NotFoundError(f"the surface of run {run!r} is not readable") from error
-
-    def _path(self, request):
-        run, tags = self._find_run(request)
-        chunks = sorted(tag for tag in tags if tag.startswith(metadata.PATH_PREFIX))
-        names, label = _described(tags[chunks[0]]) if chunks else ([], "")
-        width = len(metadata.COLUMNS) + len(names)
-        found = self._read(request, run, chunks) if chunks else {}
-        parts = [found[tag] for tag in chunks if tag in found]
-        parts = [part for part in parts if part.ndim == 2 and part.shape[1] == width]
-        rows = np.concatenate([np.empty((0, width)), *parts])
-        packed = payload.path_payload(rows, names, label)
-        return http_util.Respond(request, packed, "application/octet-stream")
+            return losses, json.loads(text.tobytes())
+        except (KeyError, ValueError) as error:
+            raise _unreadable(run) from error
 
     def _find_run(self, request):
         """The run that a request names, and its tags."""
@@ -137,13 +156,21 @@ def _surface_id(run, tags):
     return digest.decode(errors="replace") if digest else f"of {run}"
 
 
+def _unreadable(run):
+    return errors.NotFoundError(f"the surface of run {run!r} is not readable")
+
+
 def _described(chunk):
-    """The names of the coordinates and the label, as the path's first chunk tells them."""
+    """Names of the columns, names and units of the coordinates, and the label, as a chunk tells."""
     try:
         content = json.loads(chunk.plugin_content)
-        return [str(name) for name in content["coordinates"]], str(content["label"])
-    except (KeyError, TypeError, ValueError):
-        return [], ""
+        columns = tuple(content.get("columns", OLD_COLUMNS))
+        if columns not in (OLD_COLUMNS, metadata.COLUMNS):
+            return NOTHING
+        names = [str(name) for name in content["coordinates"]]
+        return columns, names, payload.units_of(names, content.get("units")), str(content["label"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return NOTHING
 
 
 def _json(request, content):

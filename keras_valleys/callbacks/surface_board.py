@@ -1,19 +1,26 @@
 """A callback that shows the walk of an optimizer on its loss surface in TensorBoard."""
 
+import dataclasses
 import math
-import numbers
+import os
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from keras_valleys._optimizers import optimizer_name, optimizer_settings
-from keras_valleys._tab import PathChunks, SurfaceRecord, valleys_of
-from keras_valleys.callbacks.steps import StepReader
-from keras_valleys.events import EventWriter, hparams_value, local_path
-from keras_valleys.surfaces import Surface
+from keras_valleys._tab import PathChunks, SurfaceRecord
+from keras_valleys._weights import period_and_unit
+from keras_valleys.callbacks.steps import Row, StepCallback
+from keras_valleys.events import EventWriter, HParam, hparams_value, local_path
+from keras_valleys.objectives import Objective
+from keras_valleys.surfaces import Surface, coordinate_text
 from keras_valleys.trajectories import project
-from keras_valleys.valleys import coordinate_text, crossings
+from keras_valleys.valleys import crossings, find_valleys
+
+if TYPE_CHECKING:  # matplotlib is imported only where it draws
+    from keras_valleys.plots import SurfaceFrames
 
 NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
@@ -21,15 +28,14 @@ TAKEN = {"loss", "final_loss", "index", "surface", "path", "report"}
 MAX_LINES = 10  # of a report: an optimizer that jumps about is derailed at each step
 
 
-class SurfaceBoard(keras.callbacks.Callback):
+class SurfaceBoard(StepCallback):
     """Writes the walk of an optimizer on its loss surface to TensorBoard, while `model.fit` runs.
 
     At every step the scalars `valley/loss` and `valley/phi`, the weight of a model with one weight;
     for a larger model one scalar per axis of the surface, named by its label, the coordinate of the
     weights' projection. Angles are in radians here, in degrees in the pictures. With a surface,
     `valley/index` is the index of the valley in whose basin the weights are (0 the lowest, see
-    `keras_valleys.valleys.find_valleys`); a step outside of the surface has none. An axis named
-    "phi" has the period pi.
+    `keras_valleys.valleys.find_valleys`); a step outside of the surface has none.
 
     While fit runs, pictures of the surface with the path so far under the tag `valley/surface`,
     evenly spaced over the steps, or at steps 0, 1, 2, 4, 8, ... where their number is not known
@@ -71,9 +77,17 @@ class SurfaceBoard(keras.callbacks.Callback):
     1
     """
 
-    def __init__(self, log_dir, surface=None, images=10, *, hparams=None, objective=None):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        surface: Surface | None = None,
+        images: int = 10,
+        *,
+        hparams: Mapping[str, HParam] | None = None,
+        objective: Objective | None = None,
+    ) -> None:
         super().__init__()
-        if not isinstance(images, numbers.Integral) or isinstance(images, bool) or images < 0:
+        if not isinstance(images, int | np.integer) or isinstance(images, bool) or images < 0:
             raise ValueError(
                 "`SurfaceBoard` expects `images` to be an integer >= 0. "
                 f"Received: images={images!r}. Use images=10, as many as TensorBoard keeps."
@@ -89,107 +103,100 @@ class SurfaceBoard(keras.callbacks.Callback):
         hparams_value(hparams or {})  # refuses what cannot be written
         self.hparams, self.objective = dict(hparams or {}), objective
         self._asked_log_dir = self.log_dir
-        self._reader = StepReader(1, self._select, self._read)
-        self._writer = self._frames = None
-        self._num_written = 0
-        self._valleys = None if surface is None else ValleyVisits(surface)
-        self._record = None if surface is None else SurfaceRecord(surface, self._valleys.valleys)
+        self._valleys = self._record = None
+        if surface is not None:
+            self._valleys = ValleyVisits(surface)
+            self._record = SurfaceRecord(surface, self._valleys.valleys)
+        self._tags: list[str] = []  # names of the axes
+        self._units: list[str] | None = None  # where they are not the surface's
+        self._scalar_tags: list[str] = []
+        self._places: list[Place] = []  # of all fits
+        self._run: Run | None = None  # during fit: callbacks are copied before
+        self._frames: SurfaceFrames | None = None
         self._draws = surface is not None and images > 0
         if self._draws:
             self._prepare_frames()  # here, so that it does not hold up training
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         # Figures are not copied, but drawn again; an interrupted fit leaves an open file.
-        return {**self.__dict__, "_frames": None, "_writer": None, "_chunks": None, "_images": []}
+        return {**self.__dict__, "_frames": None, "_run": None}
 
-    def on_train_begin(self, logs=None):
-        self._reader.train_begin(self.model)
-        if self._writer is not None:  # an exception ended the last fit
-            self._write_rows()
-            if self._chunks is not None:
-                self._chunks.flush()
-            self._writer.close()
-        self._writer = EventWriter(self._asked_log_dir)
-        self.log_dir = self._writer.log_dir
-        self._first_row = self._num_written = self._reader.num_settled
-        self._values = self._schedule = self._chunks = None
-        self._images = []
+    def on_fit_begin(self) -> None:
+        if self._run is not None:  # an exception ended the last fit
+            self._run.close()
+        self._run = Run(EventWriter(self._asked_log_dir), first=len(self._places))
+        self.log_dir = self._run.writer.log_dir
         if self._draws:
             self._prepare_frames(optimizer_name(self.model))
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._schedule is None:  # only now is it known at which epoch this fit begins
-            self._schedule = _Schedule(self.images, self._count_steps(epoch))
-        self._reader.epoch_begin(self.model)
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._plan_pictures(epoch)
+        super().on_epoch_begin(epoch, logs)
 
-    def on_train_batch_begin(self, batch, logs=None):
-        self._reader.batch_begin(self, batch)
-        self._write_rows()
+    def on_row(self, row: Row) -> None:
+        self._add(self._place(row))
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._reader.batch_end(batch, logs)
+    def on_final(self, row: Row) -> None:
+        self._finish(self._place(row))
 
-    def on_test_begin(self, logs=None):
-        self._reader.evaluation_begin(self)
+    def _plan_pictures(self, epoch):
+        if self._run.schedule is None:  # only now is it known at which epoch this fit begins
+            self._run.schedule = Schedule(self.images, self._count_steps(epoch))
 
-    def on_epoch_end(self, epoch, logs=None):
-        self._reader.epoch_end(self.model, (self.params or {}).get("steps"))
-        self._write_rows()
+    def _add(self, place):
+        run = self._run
+        if run.values is None:
+            run.values = self._hyperparameters(place)
+            run.writer.hparams(run.values)
+        self._places.append(place)
+        self._write(place)
+        done = place.step - self._places[run.first].step
+        if self._draws and run.schedule.is_due(done):
+            image = self._draw(self._places)
+            if (run.schedule.num_drawn - 1) % math.ceil(self.images / MAX_FRAMES) == 0:
+                run.images.append(image)
 
-    def on_train_end(self, logs=None):
-        self._reader.train_end(self.model)
-        final = self._reader.final
-        if final is not None:
-            self._write_scalars(final)
-            self._keep(final)
-            self._chunks.flush()
-            if self.objective is not None:
-                loss = self.objective(self.objective.point())
-                self._writer.scalar("valley/final_loss", loss, final.step)
-            if self._draws:
-                self._images.append(self._draw())
-                self._writer.image("valley/path", self._animation(), final.step)
-            self._writer.text("valley/report", self._report(), final.step)
-        self._writer.close()
-        self._writer, self._images = None, []
+    def _finish(self, final):
+        run, places = self._run, [*self._places, final]
+        self._write(final)
+        if self.objective is not None:
+            loss = self.objective(self.objective.point())
+            run.writer.scalar("valley/final_loss", loss, final.step)
+        if self._draws:
+            run.images.append(self._draw(places))
+            run.writer.image("valley/path", self._animation(places), final.step)
+        run.writer.text("valley/report", self._report(places[run.first :]), final.step)
+        run.close()
+        self._run = None
 
-    def _write_rows(self):
-        rows = self._reader.rows
-        while self._num_written < self._reader.num_settled:
-            row = rows[self._num_written]
-            if self._num_written == self._first_row:
-                self._values = self._hyperparameters(row)
-                self._writer.hparams(self._values)
-            self._num_written += 1
-            self._write_scalars(row)
-            self._keep(row)
-            done = row.step - rows[self._first_row].step
-            if self._draws and self._schedule.is_due(done):
-                image = self._draw(self._num_written)
-                if (self._schedule.num_drawn - 1) % math.ceil(self.images / MAX_FRAMES) == 0:
-                    self._images.append(image)
+    def _place(self, row):
+        vector = row.weights
+        if vector.size > 1:
+            vector = self._record.place(vector)
+        return Place(row.step, vector, row.loss if row.known else None)
 
-    def _keep(self, row):
-        if self._chunks is None:
-            names, label = self._tags, optimizer_name(self.model)
-            self._chunks = PathChunks(self._writer, names, label, self._record)
-        self._chunks.add(row)
-
-    def _named(self, row):
-        """Pairs of a tag and its value."""
-        return zip(self._tags, row.vector[: len(self._tags)], strict=True)
-
-    def _write_scalars(self, row):
-        coordinates = row.vector[: len(self._tags)].tolist()  # the distance comes last
+    def _write(self, place):
+        """Write what is shown of a place: its scalars, and its row in the tab."""
+        coordinates = place.vector[: len(self._tags)].tolist()  # the distance comes last
         values = dict(zip(self._scalar_tags, coordinates, strict=True))
-        if row.loss is not None:
-            values["valley/loss"] = row.loss
+        if place.loss is not None:
+            values["valley/loss"] = place.loss
         if self._valleys is not None:
             index = self._valleys.index_of(coordinates)
             if index >= 0:
                 values["valley/index"] = float(index)
+        run = self._run
         if values:
-            self._writer.scalars(values, row.step)
+            run.writer.scalars(values, place.step)
+        if run.chunks is None:
+            names, label = self._tags, optimizer_name(self.model)
+            options = {"units": self._units}
+            run.chunks = PathChunks(run.writer, names, label, self._record, **options)
+        run.chunks.add(place)
+
+    def _named(self, place):
+        """Pairs of a tag and its value."""
+        return zip(self._tags, place.vector[: len(self._tags)], strict=True)
 
     def _prepare_frames(self, optimizer=None):
         from keras_valleys import plots  # matplotlib only where it draws
@@ -199,34 +206,35 @@ class SurfaceBoard(keras.callbacks.Callback):
         if optimizer is not None:
             self._frames.set_color(plots.optimizer_color(optimizer))
 
-    def _draw(self, num_rows=None):
+    def _draw(self, places):
         from keras_valleys import plots
 
-        path, losses, steps = self._path(num_rows)
+        path, losses, steps = self._path(places)
         image = self._frames.image(path, losses, steps[-1])
-        self._writer.image("valley/surface", plots.encode(image), steps[-1])
+        self._run.writer.image("valley/surface", plots.encode(image), steps[-1])
         return image
 
-    def _animation(self):
+    def _animation(self, places):
         from keras_valleys import plots
 
-        if len(self._images) >= NUM_FRAMES and self._schedule.is_even:
-            return plots.animate(self._images)
-        return self._frames.animation(*self._path(), num_frames=NUM_FRAMES)
+        run = self._run
+        if len(run.images) >= NUM_FRAMES and run.schedule.is_even:
+            return plots.animate(run.images)
+        return self._frames.animation(*self._path(places), num_frames=NUM_FRAMES)
 
-    def _path(self, num_rows=None):
-        """Coordinates (n, K), losses (n,) and steps (n,), of the first rows or of all."""
-        rows = self._reader.all_rows[:num_rows]
-        vectors = np.concatenate([row.vector for row in rows]).reshape(len(rows), -1)
+    def _path(self, places):
+        """Coordinates (n, K), losses (n,) and steps (n,) of places."""
+        vectors = np.concatenate([place.vector for place in places]).reshape(len(places), -1)
         vectors = vectors[:, : len(self._tags)]
         one_weight = self.surface.origin.size == 1
         coordinates = project(vectors, self.surface) if one_weight else vectors
-        losses = np.array([np.nan if row.loss is None else row.loss for row in rows])
-        return coordinates, losses, np.array([row.step for row in rows])
+        losses = np.array([np.nan if place.loss is None else place.loss for place in places])
+        return coordinates, losses, np.array([place.step for place in places])
 
     def _count_steps(self, first_epoch):
         """The number of steps that this fit will make at most, or `None`."""
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        params = self.params or {}  # a `CallbackList` of one's own may have none
+        steps, epochs = params.get("steps"), params.get("epochs")
         return steps * (epochs - first_epoch) if steps and epochs else None
 
     def _select(self, model):
@@ -238,30 +246,25 @@ class SurfaceBoard(keras.callbacks.Callback):
                 f"Received: a surface over {self.surface.origin.size}. "
                 "Evaluate the surface of this model."
             )
+        self._units = None  # those of the surface
         if size == 1:
-            self._tags = ["phi"]
+            self._tags, self._units = ["phi"], [period_and_unit(variables[0])[1]]
         else:
             labels = () if self.surface is None else self.surface.labels
             self._tags = [re.sub(r"[^\w.-]+", "_", label) for label in labels]
             if len(set(self._tags) - TAKEN) < len(labels):
                 self._tags = [f"{tag}_{number}" for number, tag in enumerate(self._tags, 1)]
         self._scalar_tags = [f"valley/{tag}" for tag in self._tags]
-        return variables
+        return variables if self._tags else []  # a large model is not copied for nothing
 
-    def _read(self, flat):
-        if not self._tags:
-            return np.empty(0)  # a large model is not copied at each step for nothing
-        vector = flat()
-        return vector if vector.size == 1 else self._record.place(vector)
-
-    def _hyperparameters(self, row):
-        starts = {f"start_{tag}": float(f"{value:.7g}") for tag, value in self._named(row)}
+    def _hyperparameters(self, place):
+        starts = {f"start_{tag}": float(f"{value:.7g}") for tag, value in self._named(place)}
         return {**optimizer_settings(self.model), **starts, **self.hparams}
 
-    def _report(self):
-        rows = self._reader.rows[self._first_row :]
-        final = self._reader.final
-        values = self._values or self._hyperparameters(final)
+    def _report(self, places):
+        """A table in Markdown of this fit's places, the final one last."""
+        *rows, final = places
+        values = self._run.values or self._hyperparameters(final)
         lines = [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
         lines.insert(1, "|---|---|")
         lines.append(f"| steps | {final.step} |")
@@ -272,13 +275,55 @@ class SurfaceBoard(keras.callbacks.Callback):
         for name, found in (("first", known), ("best", best), ("last", known[::-1])):
             lines += [f"| {name} loss | {r.loss:.6g} (step {r.step}) |" for r in found[:1]]
         if self._valleys is not None:
-            path = (values[self._first_row :] for values in self._path())
-            lines += self._valleys.report(*path)
-        lines.append(f"| losses are | {'; '.join(self._reader.sources)} |")
+            lines += self._valleys.report(*self._path(places))
+        lines.append(f"| losses are | {self.loss_source} |")
         return "\n".join(lines)
 
 
-class _Schedule:
+@dataclasses.dataclass(slots=True)
+class Place:
+    """What a board keeps of a row.
+
+    Attributes:
+        step: The row's step.
+        vector: The weight of a model with one, else the coordinates on the surface and, last, the
+            distance from it; empty where a larger model has no surface.
+        loss: The row's loss, `None` where it is not known.
+    """
+
+    step: int
+    vector: np.ndarray
+    loss: float | None
+
+
+@dataclasses.dataclass
+class Run:
+    """What belongs to one fit.
+
+    Attributes:
+        writer: Its `EventWriter`.
+        first: Number of its first place.
+        values: Its hyperparameters, from the first row on.
+        chunks: Its path as the tab shows it, from the first row on.
+        schedule: When to draw, from the first epoch on.
+        images: Pictures for the animation.
+    """
+
+    writer: EventWriter
+    first: int
+    values: dict | None = None
+    chunks: PathChunks | None = None
+    schedule: "Schedule | None" = None
+    images: list = dataclasses.field(default_factory=list)
+
+    def close(self):
+        """Write what waits, and close the file."""
+        if self.chunks is not None:
+            self.chunks.flush()
+        self.writer.close()
+
+
+class Schedule:
     """At which steps to draw: evenly spaced, one picture left for the end of fit.
 
     Where the number of steps is not known before, the distance doubles from picture to picture.
@@ -299,13 +344,10 @@ class _Schedule:
 
 
 class ValleyVisits:
-    """The valleys of a surface, found once, and how a run visits them.
-
-    An axis labeled "phi" is the angle of a line and has the period pi.
-    """
+    """The valleys of a surface, found once, and how a run visits them."""
 
     def __init__(self, surface):
-        self.valleys = valleys_of(surface)
+        self.valleys = find_valleys(surface)
         self._line = None
         if surface.origin.size == 1:
             self._line = float(surface.origin[0]), float(surface.directions[0, 0]) or math.nan
@@ -339,6 +381,6 @@ class ValleyVisits:
         return lines
 
     def _name(self, valley):
-        labels = self.valleys.surface.labels
-        position = ", ".join(map(coordinate_text, valley.position, labels))
+        units = self.valleys.surface.units
+        position = ", ".join(map(coordinate_text, valley.position, units))
         return f"valley {valley.index} ({position})"

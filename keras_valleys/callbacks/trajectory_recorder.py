@@ -1,17 +1,13 @@
 """A callback that records the walk of an optimizer through weight space."""
 
-import numbers
-
-import keras
 import numpy as np
 
 from keras_valleys._optimizers import optimizer_name
-from keras_valleys._weights import select
-from keras_valleys.callbacks.steps import StepReader
+from keras_valleys.callbacks.steps import Row, Selection, StepCallback
 from keras_valleys.trajectories import Trajectory
 
 
-class TrajectoryRecorder(keras.callbacks.Callback):
+class TrajectoryRecorder(StepCallback):
     """Records the weights before every step of `model.fit`, and that step's own loss.
 
     `recorder.trajectory` is a `keras_valleys.trajectories.Trajectory`, during fit and after it,
@@ -50,53 +46,26 @@ class TrajectoryRecorder(keras.callbacks.Callback):
     (4, 1)
     """
 
-    def __init__(self, every=1, weights=None, label=None):
-        super().__init__()
-        if not isinstance(every, numbers.Integral) or isinstance(every, bool) or every < 1:
-            raise ValueError(
-                "`TrajectoryRecorder` expects `every` to be an integer >= 1. "
-                f"Received: every={every!r}. Use every=1 to record each step."
-            )
-        self.every = every
-        self.weights = weights
+    def __init__(self, every: int = 1, weights: Selection = None, label: str | None = None) -> None:
+        super().__init__(every, weights)
         self.label = label
         self._optimizer_name = ""
-        self._reader = StepReader(every, self._select)
+        self._rows: list[Row] = []
 
     @property
-    def trajectory(self):
+    def trajectory(self) -> Trajectory:
         """What was recorded so far, as a `keras_valleys.trajectories.Trajectory`."""
-        rows = self._reader.all_rows
+        rows = [*self._rows, *self.rows_ahead]
         return Trajectory(
             steps=np.array([row.step for row in rows], "int64"),
-            weights=np.stack([row.vector for row in rows]) if rows else np.empty((0, 0)),
-            losses=np.array([np.nan if row.loss is None else row.loss for row in rows]),
+            weights=np.stack([row.weights for row in rows]) if rows else np.empty((0, 0)),
+            losses=np.array([row.loss for row in rows]),
             label=self._optimizer_name if self.label is None else self.label,
-            loss_source="; ".join(self._reader.sources),
+            loss_source=self.loss_source,
         )
 
-    def on_train_begin(self, logs=None):
-        model = self.model
-        self._optimizer_name = optimizer_name(model)
-        self._reader.train_begin(model)
+    def on_fit_begin(self) -> None:
+        self._optimizer_name = optimizer_name(self.model)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._reader.epoch_begin(self.model)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._reader.batch_begin(self, batch)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._reader.batch_end(batch, logs)
-
-    def on_test_begin(self, logs=None):
-        self._reader.evaluation_begin(self)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._reader.epoch_end(self.model, (self.params or {}).get("steps"))
-
-    def on_train_end(self, logs=None):
-        self._reader.train_end(self.model)
-
-    def _select(self, model):
-        return select("TrajectoryRecorder", model.trainable_variables, weights=self.weights)
+    def on_row(self, row: Row) -> None:
+        self._rows.append(row)

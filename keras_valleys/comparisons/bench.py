@@ -12,6 +12,7 @@ from keras_valleys._fingerprints import description
 from keras_valleys._weights import to_numpy, variables_of
 from keras_valleys.datasets import repeat
 from keras_valleys.objectives import Objective
+from keras_valleys.trajectories import Trajectory
 
 MAX_REASON = 300  # characters
 
@@ -25,12 +26,14 @@ class Fit:
         clock: Seconds from the end of the first step, which compiles, to each row of the path.
         seconds: Wall time of the call.
         error: Why it ended early, or "".
+        folder: Folder of its files, or `None`.
     """
 
-    trajectory: object
+    trajectory: Trajectory
     clock: np.ndarray
     seconds: float
     error: str = ""
+    folder: str | None = None
 
 
 class Bench:
@@ -77,21 +80,28 @@ class Bench:
         order = [len(self.batches), self.batches.batch_size, self._every]
         return description([self.objective.signature(), compiled, order])
 
-    def fit(self, candidate, rate, point, seed, *, board=None):
-        """Train from a flat weight vector, and take what comes of it as a `Fit`."""
+    def fit(self, job, *, board=None):
+        """Train as a `Job` says, and take what comes of it as a `Fit`.
+
+        Args:
+            job: The optimizer, its learning rate, the flat weight vector to start from, the seed.
+            board: A `keras_valleys.callbacks.SurfaceBoard`, or `None`.
+        """
         from keras_valleys.callbacks import TrajectoryRecorder
 
         clock = _Clock(self._others, self._every)
-        recorder = TrajectoryRecorder(self._every, label=candidate.label)
+        recorder = TrajectoryRecorder(self._every, label=job.candidate.label)
         begin, error = None, ""
         try:
-            self._reset(point, seed)
-            self._equip(candidate, rate)
-            self.batches.shuffle(seed)
+            self._reset(job.point, job.seed)
+            self._equip(job.candidate, job.rate)
+            self.batches.shuffle(job.seed)
             begin = time.perf_counter()
             with random_numbers_apart() as set_seed:
                 # Only when training begins: the first fit of a model draws some before.
-                first = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: set_seed(seed))
+                first = keras.callbacks.LambdaCallback(
+                    on_train_begin=lambda logs: set_seed(job.seed)
+                )
                 callbacks = [first, clock, recorder, *([board] if board else [])]
                 self.model.fit(self.batches, verbose=0, shuffle=False, callbacks=callbacks)
         except Exception as failure:  # it is told in the table, and the others are run
@@ -99,11 +109,12 @@ class Bench:
         seconds = 0.0 if begin is None else time.perf_counter() - begin
         path = recorder.trajectory
         if error:
-            self._reset(point, seed)  # JAX has given up the values
+            self._reset(job.point, job.seed)  # JAX has given up the values
         path = dataclasses.replace(
             path, losses=self._measure(path, clock), loss_source="measured on all rows of data"
         )
-        return Fit(path, clock.at(path.steps), seconds, error)
+        folder = None if board is None else str(board.log_dir)
+        return Fit(path, clock.at(path.steps), seconds, error, folder)
 
     def close(self):
         """Give the model back as it was."""

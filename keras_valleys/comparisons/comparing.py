@@ -3,49 +3,46 @@
 import dataclasses
 import hashlib
 import math
+import os
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._backend import backend_version
-from keras_valleys._optimizers import as_candidates
+from keras_valleys._optimizers import Candidate, OptimizerLike, as_candidates
 from keras_valleys._progress import Progress, check_verbose
 from keras_valleys._weights import flatten
 from keras_valleys.comparisons.bench import Bench
-from keras_valleys.comparisons.reports import notes_on, publish
-from keras_valleys.comparisons.results import (
-    Comparison,
-    Run,
-    Summary,
-    in_order,
-    rank,
-    rows_of,
-    success_interval,
-    summary,
-)
+from keras_valleys.comparisons.reports import publish
+from keras_valleys.comparisons.results import Comparison, assembled
 from keras_valleys.comparisons.run_files import RunFiles, folder_name
 from keras_valleys.surfaces import Surface
-from keras_valleys.valleys import find_valleys
+from keras_valleys.valleys import Valleys, find_valleys
+
+Arrays: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Sequence[Any]
 
 
 def compare(
-    build_model,
-    optimizers,
-    x,
-    y,
-    steps,
-    batch_size=None,
+    build_model: Callable[[], keras.Model],
+    optimizers: Mapping[str, OptimizerLike] | Sequence[OptimizerLike] | OptimizerLike,
+    x: Arrays,
+    y: Arrays,
+    steps: int,
+    batch_size: int | None = None,
     *,
-    seeds=(0,),
-    starts=None,
-    surface=None,
-    log_dir=None,
-    tune=None,
-    tolerance=0.01,
-    every=1,
-    verbose="auto",
-):
+    seeds: int | Iterable[int] = (0,),
+    starts: ArrayLike | int | None = None,
+    surface: Surface | Valleys | None = None,
+    log_dir: str | os.PathLike[str] | None = None,
+    tune: int | Iterable[float] | None = None,
+    tolerance: float = 0.01,
+    every: int = 1,
+    verbose: Literal["auto", 0, 1] = "auto",
+) -> Comparison:
     """Let several optimizers walk from the same starts, over the same batches in the same order.
 
     Each run is one `model.fit` with an optimizer of its own. Before it, all that the model holds is
@@ -65,9 +62,10 @@ def compare(
     Args:
         build_model: Function without arguments that returns a Keras model, compiled with a loss.
             It is called once. The model's own optimizer is not used.
-        optimizers: Dictionary of labels to optimizers: names, instances, configs, or functions
-            without arguments that return a new one; or a list of these. Each run gets a new copy,
-            instances and configs by their `get_config`.
+        optimizers: Dictionary of labels to optimizers: names, classes, instances, configs, or
+            functions without arguments that return a new one; or a list of these, or one. Each run
+            gets a new copy, instances by their `get_config`. In a list those of the same name are
+            told apart by their learning rates, and by a number where these are equal as well.
         x: Array of N rows, or a dictionary or list of arrays.
         y: As `x`.
         steps: Number of updates of each run.
@@ -79,8 +77,8 @@ def compare(
             takes the weights that `build_model` gives when it is called as often. `None` takes
             those that it gives.
         surface: A `keras_valleys.surfaces.Surface` over all trainable weights, of the same data, or
-            the `keras_valleys.valleys.Valleys` of it. An axis named "phi" has the period pi. For
-            larger models the valleys are those that the path's projection on the surface is in.
+            the `keras_valleys.valleys.Valleys` of it. For larger models the valleys are those that
+            the path's projection on the surface is in.
         log_dir: Folder for one TensorBoard run per fit with its `trajectory.npz`, and one of the
             comparison, with its pictures. Called again with the same arguments, also after it was
             killed, `compare` takes finished runs from there; those that failed are tried again.
@@ -113,7 +111,9 @@ def compare(
     >>> len(comparison.runs)
     2
     """
-    candidates = as_candidates(optimizers)
+    # A list of rates takes the place of their own.
+    own_rates = tune is None or isinstance(tune, int | np.integer)
+    candidates = as_candidates("compare", optimizers=optimizers, with_rates=own_rates)
     seeds = as_seeds(seeds)
     check_numbers(steps=steps, every=every, tolerance=tolerance)
     check_verbose(verbose, "compare")
@@ -128,41 +128,17 @@ def compare(
         fits = do(jobs, bench, files, surface=chart, verbose=verbose)
     finally:
         bench.close()
-    comparison = _assemble(
+    comparison = assembled(
         jobs,
         fits,
         valleys,
-        tolerance=tolerance,
+        tolerance,
         is_random=bench.is_random,
         tuned=tune is not None,
     )
     if files.log_dir is not None:
         publish(comparison, files, [job.digest for job in jobs])
     return comparison
-
-
-def _assemble(jobs, fits, valleys, *, tolerance, is_random, tuned):
-    rows, chosen = rows_of(jobs, fits, valleys, tolerance)
-    taken = [
-        row for row, job in zip(rows, jobs, strict=True) if job.rate == chosen[row["optimizer"]]
-    ]
-    counted = taken if is_random else [row for row in taken if row["seed"] == jobs[0].seed]
-    labels = dict.fromkeys(row["optimizer"] for row in taken)
-    summaries = [summary(label, taken, counted) for label in labels]
-    summaries = [
-        Summary(**one, interval=success_interval(one["num_successes"], one["num_runs"]))
-        for one in sorted(summaries, key=rank)
-    ]
-    ordered = in_order([summary.optimizer for summary in summaries])
-    notes = notes_on(valleys, tolerance, tuned=tuned, is_random=is_random, rows=taken)
-    return Comparison(
-        tuple(Run(**row) for row in ordered(taken)),
-        tuple(summaries),
-        tuple(Run(**row) for row in ordered(rows)) if tuned else (),
-        valleys,
-        tolerance,
-        notes,
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,13 +155,13 @@ class Job:
         shown_rate: The learning rate in print.
     """
 
-    candidate: object
+    candidate: Candidate
     rate: float | None
     start: int
     seed: int
     point: np.ndarray
     digest: str | None
-    shown_rate: object
+    shown_rate: float | str | None
 
     @property
     def hparams(self):
@@ -262,7 +238,7 @@ def rates_to_try(candidates, tune):
 
 
 def do(jobs, bench, files, *, surface, verbose):
-    """The fits of the jobs in their order, and the folder of each."""
+    """The fits of the jobs, in their order."""
     from keras_valleys.callbacks import SurfaceBoard
 
     found = {job.digest: files.find(job.digest) for job in jobs if job.digest is not None}
@@ -280,11 +256,10 @@ def do(jobs, bench, files, *, surface, verbose):
                 hparams=job.hparams,
                 objective=bench.objective,
             )
-        fit = bench.fit(job.candidate, job.rate, job.point, job.seed, board=board)
-        folder = None if board is None else board.log_dir
+        fit = bench.fit(job, board=board)
         if not fit.error:  # what failed is tried again
-            files.keep(fit, folder, job.digest, job.hparams)
-        done[k] = fit, folder
+            files.keep(fit, job.digest, job.hparams)
+        done[k] = fit
         progress.add(1, (time.perf_counter() - begin) / count)
     return done
 
@@ -405,8 +380,7 @@ def as_valleys(surface, size):
         return None
     valleys = surface
     if isinstance(surface, Surface):
-        periods = [math.pi if label == "phi" else None for label in surface.labels]
-        valleys = find_valleys(surface, periodic=periods)
+        valleys = find_valleys(surface)
     if not isinstance(getattr(valleys, "surface", None), Surface) or not hasattr(valleys, "at"):
         raise ValueError(
             "`compare` expects `surface` to be a `keras_valleys.surfaces.Surface`, the valleys of "

@@ -8,22 +8,22 @@ import math
 from keras_valleys._files import write_whole
 
 DIGEST = "comparison.sha256"
-HEADER = (
-    "optimizer",
-    "learning rate",
-    "success",
-    "95 % interval",
-    "final loss",
-    "best loss",
-    "derailed",
-    "steps to floor",
-    "seconds",
-)
+COLUMNS = {  # of the table of optimizers: what each shows of a `Summary`
+    "optimizer": lambda one: one.optimizer,
+    "learning rate": lambda one: one.learning_rate,
+    "success": lambda one: f"{one.num_successes}/{one.num_runs}",
+    "95 % interval": lambda one: f"{100 * one.interval[0]:.0f} - {100 * one.interval[1]:.0f} %",
+    "final loss": lambda one: one.final_loss,
+    "best loss": lambda one: one.best_loss,
+    "derailed": lambda one: one.derailments,
+    "steps to floor": lambda one: one.steps_to_floor,
+    "seconds": lambda one: f"{one.seconds:.2f}",
+}
 
 
 def as_text(comparison):
     """The optimizers as a table, then what each note and each failed run has to say."""
-    parts = [text_table(HEADER, _summary_rows(comparison)), "\n".join(comparison.notes)]
+    parts = [text_table(list(COLUMNS), _summary_rows(comparison)), "\n".join(comparison.notes)]
     parts.append("\n".join(_failure(*group) for group in _failures(comparison.runs)))
     if comparison.tuning:
         parts.append(tuning_text(comparison))
@@ -31,20 +31,7 @@ def as_text(comparison):
 
 
 def _summary_rows(comparison):
-    return [
-        (
-            one.optimizer,
-            one.learning_rate,
-            f"{one.num_successes}/{one.num_runs}",
-            f"{100 * one.interval[0]:.0f} - {100 * one.interval[1]:.0f} %",
-            one.final_loss,
-            one.best_loss,
-            one.derailments,
-            one.steps_to_floor,
-            f"{one.seconds:.2f}",
-        )
-        for one in comparison.summaries
-    ]
+    return [[show(one) for show in COLUMNS.values()] for one in comparison.summaries]
 
 
 def tuning_text(comparison):
@@ -64,9 +51,9 @@ def tuning_text(comparison):
     )
 
 
-def notes_on(valleys, tolerance, *, tuned, is_random, rows):
-    """How the table is to be read."""
-    starts, seeds = len({row["start"] for row in rows}), len({row["seed"] for row in rows})
+def notes_on(runs, valleys, tolerance, *, tuned, is_random):
+    """How the table of some runs is to be read."""
+    starts, seeds = len({run.start for run in runs}), len({run.seed for run in runs})
     aim = f"the final loss is within {tolerance:g} of the lowest of all runs"
     floor = "the lowest final loss of all runs"
     if valleys is not None and len(valleys):
@@ -130,8 +117,8 @@ def pictures(comparison):
 
 
 def _markdown(comparison):
-    rows = _summary_rows(comparison)
-    lines = [" | ".join(map(cell_text, row)) for row in (HEADER, ["---"] * len(HEADER), *rows)]
+    rows = [list(COLUMNS), ["---"] * len(COLUMNS), *_summary_rows(comparison)]
+    lines = [" | ".join(map(cell_text, row)) for row in rows]
     table = "\n".join(f"| {line} |" for line in lines)
     failures = [_failure(label, runs) for label, runs in _failures(comparison.runs)]
     return "\n\n".join([table, *comparison.notes, *failures])

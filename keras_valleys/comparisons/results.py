@@ -2,14 +2,17 @@
 
 import dataclasses
 import math
+import os
 import statistics
+from typing import Any
 
 import numpy as np
 
 from keras_valleys._results import Result, counted, cut
-from keras_valleys.comparisons.reports import as_csv, as_text, cell_text
+from keras_valleys.comparisons.reports import as_csv, as_text, cell_text, notes_on
+from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectory, project
-from keras_valleys.valleys import derailments
+from keras_valleys.valleys import Valleys, derailments
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -56,11 +59,35 @@ class Run(Result):
     log_dir: str | None = dataclasses.field(compare=False)
     trajectory: Trajectory = dataclasses.field(compare=False)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         return (
             f"{cut(self.optimizer)} at {cut(cell_text(self.learning_rate))}, start {self.start}, "
             f"seed {self.seed}, {self.status}, final loss {self.final_loss:.4g}"
         )
+
+
+def run_of(job, fit, reading, aim):
+    """The run of a `Job`, from its `Fit`, what is read off that, and the aim of all runs."""
+    row = aim.arrival(reading, fit.trajectory)
+    return Run(
+        optimizer=job.candidate.label,
+        learning_rate=job.shown_rate,
+        start=job.start,
+        seed=job.seed,
+        status=reading.status,
+        reason=reading.reason,
+        final_loss=reading.final_loss,
+        best_loss=reading.best_loss,
+        best_step=reading.best_step,
+        valley=reading.valley,
+        derailments=reading.derailments,
+        success=aim.is_met(reading),
+        steps_to_floor=None if row is None else int(fit.trajectory.steps[row]),
+        seconds_to_floor=None if row is None else number(fit.clock[row]),
+        seconds=fit.seconds,
+        log_dir=fit.folder,
+        trajectory=fit.trajectory,
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -86,7 +113,7 @@ class Summary(Result):
     learning_rate: float | str | None
     num_runs: int
     num_successes: int
-    interval: tuple
+    interval: tuple[float, float]
     num_diverged: int
     num_failed: int
     final_loss: float
@@ -95,7 +122,7 @@ class Summary(Result):
     steps_to_floor: float | None
     seconds: float = dataclasses.field(compare=False)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         return (
             f"{cut(self.optimizer)} at {cut(cell_text(self.learning_rate))}, "
             f"{self.num_successes} of {counted(self.num_runs, 'run')} succeeded, "
@@ -103,9 +130,36 @@ class Summary(Result):
         )
 
     @property
-    def success_rate(self):
+    def success_rate(self) -> float:
         """Share of the runs that succeeded."""
         return self.num_successes / self.num_runs
+
+
+def summary_of(runs, counted):
+    """The summary of the runs of an optimizer, of which some count."""
+    successes = sum(run.success for run in counted)
+    best = [run.best_loss for run in runs if not math.isnan(run.best_loss)]
+    derailed = [run.derailments for run in runs if run.derailments is not None]
+    arrived = [run.steps_to_floor for run in runs if run.steps_to_floor is not None]
+    return Summary(
+        optimizer=runs[0].optimizer,
+        learning_rate=runs[0].learning_rate,
+        num_runs=len(counted),
+        num_successes=successes,
+        interval=success_interval(successes, len(counted)),
+        num_diverged=sum(run.status == "diverged" for run in runs),
+        num_failed=sum(run.status == "failed" for run in runs),
+        final_loss=median([_final(run) for run in runs]),
+        best_loss=min(best, default=math.nan),
+        derailments=statistics.mean(derailed) if derailed else None,
+        steps_to_floor=float(statistics.median(arrived)) if arrived else None,
+        seconds=statistics.mean(run.seconds for run in runs),
+    )
+
+
+def rank(summary):
+    """A key to sort summaries by, the best first."""
+    return -summary.success_rate, summary.final_loss, summary.optimizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -122,17 +176,17 @@ class Comparison(Result):
         notes: Tuple of sentences on how the table is to be read.
     """
 
-    runs: tuple
-    summaries: tuple
-    tuning: tuple = ()
-    valleys: object = None
+    runs: tuple[Run, ...]
+    summaries: tuple[Summary, ...]
+    tuning: tuple[Run, ...] = ()
+    valleys: Valleys | None = None
     tolerance: float = 0.0
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return as_text(self)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         facts = [counted(len(self.summaries), "optimizer"), counted(len(self.runs), "run")]
         for best in self.summaries[:1]:
             rate = f"{best.num_successes} of {counted(best.num_runs, 'run')} succeeded"
@@ -140,21 +194,21 @@ class Comparison(Result):
         return ", ".join(facts)
 
     @property
-    def surface(self):
+    def surface(self) -> Surface | None:
         """The `keras_valleys.surfaces.Surface`, or `None`."""
         return None if self.valleys is None else self.valleys.surface
 
     @property
-    def trajectories(self):
+    def trajectories(self) -> list[Trajectory]:
         """The paths of the runs, labeled by optimizer, as the pictures take them."""
         return [run.trajectory for run in self.runs if len(run.trajectory)]
 
-    def to_dicts(self):
+    def to_dicts(self) -> list[dict[str, Any]]:
         """The runs as a list of dictionaries of numbers and text, without the paths."""
         names = [field.name for field in dataclasses.fields(Run) if field.name != "trajectory"]
         return [{name: getattr(run, name) for name in names} for run in self.runs]
 
-    def to_csv(self, path=None):
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """The runs as CSV.
 
         Args:
@@ -166,143 +220,142 @@ class Comparison(Result):
         return as_csv(self.to_dicts(), path)
 
 
-def rows_of(jobs, fits, valleys, tolerance):
-    """What a `Run` holds, for each job, and the learning rate that each optimizer is shown with.
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What is read off the path of a fit, whatever the other fits did.
 
-    Returns:
-        List of dictionaries, and a dictionary of labels to rates.
+    Attributes:
+        places: Array of shape `(T+1,)`: the valley of each row of the path; `None` without a
+            surface or a path.
+        others: As in `Run`.
     """
-    measured = [measure(fit, valleys) for fit, _ in fits]
-    chosen = _choose(jobs, [fields for fields, _ in measured])
+
+    status: str
+    reason: str
+    final_loss: float
+    best_loss: float
+    best_step: int | None
+    valley: int | None
+    derailments: int | None
+    places: np.ndarray | None
+
+    @classmethod
+    def of(cls, fit, valleys):
+        """Read a `Fit`; `valleys` are those of the surface, or `None`."""
+        path, losses = fit.trajectory, fit.trajectory.losses
+        finite = np.isfinite(losses) & np.all(np.isfinite(path.weights), axis=1)
+        status, reason = "finished", ""
+        if fit.error:
+            status, reason = "failed", fit.error
+        elif not len(path) or not finite[-1]:
+            first = int(path.steps[np.argmin(finite)]) if len(path) else 0
+            status, reason = "diverged", f"the loss is not finite from step {first} on"
+        known = np.flatnonzero(finite)
+        best = known[np.argmin(losses[known])] if known.size else None
+        seen = valleys is not None and len(path) > 0
+        places = valleys.at(project(path.weights, valleys.surface)) if seen else None
+        ends = seen and status != "failed" and places[-1] >= 0
+        return cls(
+            status=status,
+            reason=reason,
+            final_loss=number(losses[-1]) if len(path) else math.nan,
+            best_loss=math.nan if best is None else number(losses[best]),
+            best_step=None if best is None else int(path.steps[best]),
+            valley=int(places[-1]) if ends else None,
+            derailments=len(derailments(path, valleys)) if seen else None,
+            places=places,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Aim:
+    """What counts as a success, and from which row on a run is at the floor.
+
+    Attributes:
+        valleys: The valleys of the surface, or `None`: then the floor is the lowest final loss.
+        lowest: The lowest final loss of all runs that count.
+        tolerance: In units of the loss.
+    """
+
+    valleys: Valleys | None
+    lowest: float
+    tolerance: float
+
+    def is_met(self, reading):
+        """Whether a run succeeded."""
+        if reading.status != "finished":
+            return False
+        if self.valleys is None:
+            return bool(reading.final_loss <= self.lowest + self.tolerance)
+        if reading.valley is None:
+            return False
+        floor = self.valleys[reading.valley].loss
+        return bool(floor <= self.valleys[0].loss + self.tolerance)
+
+    def arrival(self, reading, path):
+        """The first row of a path within the tolerance of its floor, or `None`."""
+        if self.valleys is None:
+            near = path.losses <= self.lowest + self.tolerance
+        elif reading.valley is None:
+            return None
+        else:
+            floor = self.valleys[reading.valley].loss
+            near = (reading.places == reading.valley) & (path.losses <= floor + self.tolerance)
+        return int(np.argmax(near)) if near.any() else None
+
+
+def assembled(jobs, fits, valleys, tolerance, *, is_random, tuned):
+    """The `Comparison` of the fits of some jobs.
+
+    Args:
+        jobs: List of `Job`.
+        fits: List of `Fit`, one for each job.
+        valleys: The valleys of the surface, or `None`.
+        tolerance: In units of the loss.
+        is_random: Whether a seed changes anything: if not, one seed counts.
+        tuned: Whether learning rates were tried.
+    """
+    readings = [Reading.of(fit, valleys) for fit in fits]
+    chosen = _choose(jobs, readings)
+    counts = [job.rate == chosen[job.candidate.label] for job in jobs]
     finals = [
-        fields["final_loss"]
-        for job, (fields, _) in zip(jobs, measured, strict=True)
-        if chosen[job.candidate.label] == job.rate and fields["status"] == "finished"
+        reading.final_loss
+        for reading, counted in zip(readings, counts, strict=True)
+        if counted and reading.status == "finished"
     ]
-    lowest = min(finals, default=math.nan)
-    found = []
-    for job, (fit, folder), (fields, places) in zip(jobs, fits, measured, strict=True):
-        arrived = _arrival(fit, fields, places, valleys, target=lowest, tolerance=tolerance)
-        row = {
-            "optimizer": job.candidate.label,
-            "learning_rate": job.shown_rate,
-            "start": job.start,
-            "seed": job.seed,
-            **fields,
-            **arrived,
-            "seconds": fit.seconds,
-            "log_dir": None if folder is None else str(folder),
-            "trajectory": fit.trajectory,
-        }
-        found.append(row)
-    return found, chosen
+    aim = Aim(valleys, min(finals, default=math.nan), tolerance)
+    runs = [run_of(*parts, aim) for parts in zip(jobs, fits, readings, strict=True)]
+    taken = [run for run, counted in zip(runs, counts, strict=True) if counted]
+    summaries = []
+    for label in dict.fromkeys(run.optimizer for run in taken):
+        own = [run for run in taken if run.optimizer == label]
+        first = [run for run in own if run.seed == jobs[0].seed]
+        summaries.append(summary_of(own, own if is_random else first))
+    summaries.sort(key=rank)
+    place = {one.optimizer: number for number, one in enumerate(summaries)}
+
+    def order(run):
+        rate = run.learning_rate if isinstance(run.learning_rate, float) else 0.0
+        return place[run.optimizer], rate, run.start, run.seed
+
+    return Comparison(
+        runs=tuple(sorted(taken, key=order)),
+        summaries=tuple(summaries),
+        tuning=tuple(sorted(runs, key=order)) if tuned else (),
+        valleys=valleys,
+        tolerance=tolerance,
+        notes=notes_on(taken, valleys, tolerance, tuned=tuned, is_random=is_random),
+    )
 
 
-def _choose(jobs, measured):
+def _choose(jobs, readings):
     """The rate with the lowest median of the final losses, the smaller of equal ones."""
     finals = {}
-    for job, fields in zip(jobs, measured, strict=True):
-        known = fields["final_loss"] if fields["status"] == "finished" else math.inf
-        finals.setdefault(job.candidate.label, {}).setdefault(job.rate, []).append(known)
+    for job, reading in zip(jobs, readings, strict=True):
+        finals.setdefault(job.candidate.label, {}).setdefault(job.rate, []).append(_final(reading))
     return {
         label: min(by_rate, key=lambda rate: (median(by_rate[rate]), rate or 0.0))
         for label, by_rate in finals.items()
-    }
-
-
-def summary(label, taken, counted):
-    """What a `Summary` holds of the rows of an optimizer, of which some count."""
-    own = [row for row in taken if row["optimizer"] == label]
-    counted = [row for row in counted if row["optimizer"] == label]
-    best = [row["best_loss"] for row in own if not math.isnan(row["best_loss"])]
-    derailed = [row["derailments"] for row in own if row["derailments"] is not None]
-    arrived = [row["steps_to_floor"] for row in own if row["steps_to_floor"] is not None]
-    return {
-        "optimizer": label,
-        "learning_rate": own[0]["learning_rate"],
-        "num_runs": len(counted),
-        "num_successes": sum(row["success"] for row in counted),
-        "num_diverged": sum(row["status"] == "diverged" for row in own),
-        "num_failed": sum(row["status"] == "failed" for row in own),
-        "final_loss": median([_final(row) for row in own]),
-        "best_loss": min(best, default=math.nan),
-        "derailments": statistics.mean(derailed) if derailed else None,
-        "steps_to_floor": float(statistics.median(arrived)) if arrived else None,
-        "seconds": statistics.mean(row["seconds"] for row in own),
-    }
-
-
-def rank(one):
-    """A key to sort summaries by, the best first."""
-    return -one["num_successes"] / one["num_runs"], one["final_loss"], one["optimizer"]
-
-
-def in_order(labels):
-    """Function that sorts rows by these labels, then learning rate, start and seed."""
-    place = {label: k for k, label in enumerate(labels)}
-
-    def key(row):
-        rate = row["learning_rate"] if isinstance(row["learning_rate"], float) else 0.0
-        return place[row["optimizer"]], rate, row["start"], row["seed"]
-
-    return lambda unsorted: sorted(unsorted, key=key)
-
-
-def measure(fit, valleys):
-    """Status, losses and valley of a fit, and the valley of each row of its path.
-
-    Returns:
-        Dictionary of fields, and an array of shape `(T+1,)` or `None`.
-    """
-    path = fit.trajectory
-    losses = path.losses
-    finite = np.isfinite(losses) & np.all(np.isfinite(path.weights), axis=1)
-    status, reason = "finished", ""
-    if fit.error:
-        status, reason = "failed", fit.error
-    elif not len(path) or not finite[-1]:
-        first = int(path.steps[np.argmin(finite)]) if len(path) else 0
-        status, reason = "diverged", f"the loss is not finite from step {first} on"
-    known = np.flatnonzero(finite)
-    best = known[np.argmin(losses[known])] if known.size else None
-    fields = {
-        "status": status,
-        "reason": reason,
-        "final_loss": number(losses[-1]) if len(path) else math.nan,
-        "best_loss": math.nan if best is None else number(losses[best]),
-        "best_step": None if best is None else int(path.steps[best]),
-        "valley": None,
-        "derailments": None,
-    }
-    if valleys is None or not len(path):
-        return fields, None
-    places = valleys.at(project(path.weights, valleys.surface))
-    fields["derailments"] = len(derailments(path, valleys))
-    if status != "failed" and places[-1] >= 0:
-        fields["valley"] = int(places[-1])
-    return fields, places
-
-
-def _arrival(fit, fields, places, valleys, *, target, tolerance):
-    """Whether a run succeeded, and when it came within the tolerance of the floor.
-
-    Without valleys the floor is the target, the lowest final loss of all runs.
-    """
-    near = fit.trajectory.losses <= target + tolerance
-    success = fields["status"] == "finished" and fields["final_loss"] <= target + tolerance
-    if valleys is not None:
-        valley = fields["valley"]
-        success = fields["status"] == "finished" and valley is not None
-        success = success and valleys[valley].loss <= valleys[0].loss + tolerance
-        near = np.zeros(len(near), bool)
-        if valley is not None:
-            floor = valleys[valley].loss
-            near = (places == valley) & (fit.trajectory.losses <= floor + tolerance)
-    row = int(np.argmax(near)) if near.any() else None
-    return {
-        "success": bool(success),
-        "steps_to_floor": None if row is None else int(fit.trajectory.steps[row]),
-        "seconds_to_floor": None if row is None else number(fit.clock[row]),
     }
 
 
@@ -311,8 +364,9 @@ def median(losses):
     return statistics.median(loss if math.isfinite(loss) else math.inf for loss in losses)
 
 
-def _final(row):
-    return row["final_loss"] if row["status"] == "finished" else math.inf
+def _final(run):
+    """The final loss of a run or of its reading; infinite where it did not finish."""
+    return run.final_loss if run.status == "finished" else math.inf
 
 
 def number(value):
@@ -321,7 +375,7 @@ def number(value):
     return math.nan if math.isnan(value) else value
 
 
-def success_interval(successes, trials):
+def success_interval(successes: int, trials: int) -> tuple[float, float]:
     """The 95 % confidence interval of a success rate, after Wilson.
 
     With `p = successes / trials` and `z = 1.96`, the rates `q` with

@@ -45,7 +45,7 @@ class RunFiles:
                 self._folders.setdefault(facts["digest"], file.parent)
 
     def find(self, digest):
-        """The `Fit` of a finished run and its folder, or `None`."""
+        """The `Fit` of a finished run, or `None`."""
         folder = self._folders.get(digest)
         if folder is None:
             return None
@@ -53,15 +53,15 @@ class RunFiles:
             facts = _read_json(folder / FACTS)
             path = Trajectory.load(folder / PATH)
             clock = read_archive(folder / TIMES, "clock", ["seconds"])["seconds"]
-            return Fit(path, clock, float(facts["seconds"])), folder
+            return Fit(path, clock, float(facts["seconds"]), folder=str(folder))
         except (OSError, KeyError, TypeError, ValueError):  # damaged: it is run again
             return None
 
-    def keep(self, fit, folder, digest, facts):
+    def keep(self, fit, digest, facts):
         """Keep a finished run; a full disk costs the files, never the result in memory."""
         if self.log_dir is None or digest is None:
             return
-        folder = pathlib.Path(folder)
+        folder = pathlib.Path(fit.folder)
         facts = {**facts, "seconds": fit.seconds, "digest": digest}
         try:
             fit.trajectory.save(folder / PATH)

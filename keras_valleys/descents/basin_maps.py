@@ -2,19 +2,34 @@
 
 import dataclasses
 import math
+import os
 import reprlib
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_whole
-from keras_valleys._fingerprints import digest_of
-from keras_valleys._optimizers import copier, describe, label_of
-from keras_valleys._progress import Checkpoint, check_verbose
+from keras_valleys._checks import as_axes, check_whole, is_rising, refusal
+from keras_valleys._optimizers import OptimizerLike, as_candidates
+from keras_valleys._progress import check_verbose
 from keras_valleys._results import Result, Saved, counted, frozen, grid_text
-from keras_valleys.descents.walks import Ground, Walks, check_elementwise
+from keras_valleys.descents.walks import Ground, Walks, check_elementwise, checkpoint_of
+from keras_valleys.objectives import Objective
+from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import project
 
 DEPENDS = "model, weights, data, optimizers, coordinates, steps and learning rates"
+
+
+class Territories(Protocol):
+    """The valleys of a surface, as `keras_valleys.valleys.find_valleys` returns them."""
+
+    @property
+    def surface(self) -> Surface: ...
+
+    def at(self, coordinates: ArrayLike) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -55,13 +70,28 @@ class BasinMap(Result, Saved, kind="basin_map"):
     losses: np.ndarray
     ends: np.ndarray
     distances: np.ndarray
-    coordinates: tuple
-    labels: tuple
-    optimizers: tuple
+    coordinates: tuple[np.ndarray, ...]
+    labels: tuple[str, ...]
+    optimizers: tuple[str, ...]
     steps: int
-    learning_rates: np.ndarray = ()
+    learning_rates: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
 
-    def __post_init__(self):
+    if typing.TYPE_CHECKING:  # it takes what these can be made of
+
+        def __init__(
+            self,
+            indices: ArrayLike,
+            losses: ArrayLike,
+            ends: ArrayLike,
+            distances: ArrayLike,
+            coordinates: Iterable[ArrayLike],
+            labels: Iterable[str],
+            optimizers: Iterable[str],
+            steps: int,
+            learning_rates: ArrayLike = (),
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         axes = tuple(frozen(axis, "float64") for axis in self.coordinates)
         names = ("indices", "losses", "ends", "distances", "learning_rates")
         dtypes = (int, None, None, None, "float64")
@@ -80,7 +110,7 @@ class BasinMap(Result, Saved, kind="basin_map"):
             )
         self._set(**arrays, **texts, coordinates=axes, steps=int(self.steps))
 
-    def share(self, index):
+    def share(self, index: int) -> np.ndarray:
         """The part of the starts that ends in a valley.
 
         Args:
@@ -92,7 +122,7 @@ class BasinMap(Result, Saved, kind="basin_map"):
         axes = tuple(range(-len(self.coordinates), 0))
         return np.mean(self.indices == index, axis=axes)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         facts = [counted(len(self.optimizers), "optimizer")]
         if len(self.learning_rates):
             facts.append(counted(len(self.learning_rates), "learning rate"))
@@ -101,16 +131,16 @@ class BasinMap(Result, Saved, kind="basin_map"):
 
 
 def basin_map(
-    objective,
-    optimizers,
-    coordinates,
-    steps,
-    valleys,
+    objective: Objective,
+    optimizers: Mapping[str, OptimizerLike] | Sequence[OptimizerLike] | OptimizerLike,
+    coordinates: ArrayLike | Iterable[ArrayLike],
+    steps: int,
+    valleys: Territories,
     *,
-    learning_rates=None,
-    verbose="auto",
-    checkpoint=None,
-):
+    learning_rates: ArrayLike | None = None,
+    verbose: Literal["auto", 0, 1] = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> BasinMap:
     """Descend from a grid of starts, and see in which valley each ends.
 
     The grid lies on the surface whose valleys are given. Descents are those of `descend`, and go
@@ -119,8 +149,9 @@ def basin_map(
 
     Args:
         objective: A `keras_valleys.objectives.Objective` over the weights of the surface.
-        optimizers: Dictionary of names to Keras optimizers, or a list of optimizers, or one; each
-            as for `descend`.
+        optimizers: Dictionary of labels to Keras optimizers, or a list of optimizers, or one; each
+            as for `descend`. In a list those of the same name are told apart by their learning
+            rates, and by a number where these are equal as well.
         coordinates: One rising 1-D array of starts per axis of the surface; a single array for one
             axis.
         steps: Number of updates.
@@ -157,27 +188,31 @@ def basin_map(
     check_verbose(verbose, owner)
     check_whole(owner, 1, steps=steps)
     axes = _as_axes(coordinates, surface, objective)
-    rates = [None] if learning_rates is None else _as_rates(learning_rates)
-    makes = {name: copier(one, owner) for name, one in _named(optimizers).items()}
-    ground, num = Ground(objective, owner), math.prod(map(len, axes))
-    for make in makes.values():
-        check_elementwise(make, objective, num=num, owner=owner)
-        _check_rates(make, rates)
+    own = learning_rates is None
+    rates = [None] if own else _as_rates(learning_rates)
+    candidates = as_candidates(owner, optimizers=optimizers, with_rates=own)
+    ground, num = Ground(owner, objective), math.prod(map(len, axes))
+    for candidate in candidates:
+        check_elementwise(owner, candidate, objective, num=num)
+        _check_rates(candidate, rates)
     mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
     starts = (surface.origin + mesh @ surface.directions).astype(objective.dtype)
-    facts = [starts, steps, *map(describe, makes.values()), np.array(rates, "float64")]
-    digest = digest_of(objective, *facts) if checkpoint is not None else ""
-    kept = Checkpoint(checkpoint, digest, (owner, DEPENDS))
-    stages = [(make, rates) for make in makes.values()]
-    found = [part[:, -1] for part in Walks(ground, starts, steps).run(stages, kept, verbose)]
-    grid = (len(makes), *(() if learning_rates is None else (len(rates),)), *map(len, axes))
+    facts = [starts, steps, np.array(rates, "float64")]
+    kept = checkpoint_of(owner, checkpoint, objective, candidates, facts=facts, depends=DEPENDS)
+    walks = Walks(ground, starts, steps).run(candidates, kept, verbose, rates=rates)
+    found = [part[:, -1] for part in walks]
+    grid = (len(candidates), *(() if own else (len(rates),)), *map(len, axes))
+    indices, losses, ends, distances = _where(objective, np.stack(found), valleys, grid)
     return BasinMap(
-        *_where(objective, np.stack(found), valleys, grid),
-        axes,
+        indices,
+        losses,
+        ends,
+        distances,
+        tuple(axes),
         surface.labels,
-        tuple(makes),
+        tuple(candidate.label for candidate in candidates),
         steps,
-        () if learning_rates is None else rates,
+        np.array([] if own else rates, "float64"),
     )
 
 
@@ -189,7 +224,7 @@ def _where(objective, weights, valleys, grid):
     with np.errstate(invalid="ignore", over="ignore"):
         distances = np.linalg.norm(off, axis=-1)
     num_axes = ends.shape[-1]
-    indices = np.asarray(valleys.at(ends[..., 0] if num_axes == 1 else ends))
+    indices = np.asarray(valleys.at(ends))
     losses = np.stack([objective(part) for part in weights])  # as for each optimizer alone
     indices = np.where(np.isfinite(losses), indices, -1)
     return (
@@ -200,43 +235,18 @@ def _where(objective, weights, valleys, grid):
     )
 
 
-def _named(optimizers):
-    """Names of optimizers to optimizers."""
-    if isinstance(optimizers, dict) and "class_name" not in optimizers:
-        named = {str(name): one for name, one in optimizers.items()}
-    else:
-        single = not isinstance(optimizers, list | tuple)
-        named = {}
-        for one in [optimizers] if single else optimizers:
-            label, count = label_of(copier(one, "basin_map")()), 1
-            name = label
-            while name in named:
-                count += 1
-                name = f"{label} {count}"
-            named[name] = one
-    if not named:
-        raise ValueError(
-            "`basin_map` expects one optimizer or more. "
-            f"Received: optimizers={optimizers!r}. Use optimizers=['sgd', 'adam']."
-        )
-    return named
-
-
 def _as_axes(coordinates, surface, objective):
-    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
-    axes = [axes] if axes and not np.iterable(axes[0]) else axes
     try:
-        axes = [np.array(axis, "float64") for axis in axes]
+        axes = [np.array(axis, "float64") for axis in as_axes(coordinates)]
     except (TypeError, ValueError):
         axes = []
-    rising = all(a.ndim == 1 and a.size and np.all(np.diff(a) > 0) for a in axes)
-    finite = all(np.all(np.isfinite(a)) for a in axes)
-    if len(axes) != len(surface.coordinates) or not rising or not finite:
-        raise ValueError(
-            "`basin_map` expects `coordinates` to be one rising 1-D array of finite numbers for "
-            f"each of the surface's {len(surface.coordinates)} axes. "
-            f"Received: coordinates={reprlib.repr(coordinates)}. "
-            "Use numpy.linspace(start, stop, n)."
+    if len(axes) != len(surface.coordinates) or not all(map(is_rising, axes)):
+        raise refusal(
+            "basin_map",
+            "`coordinates` to be one rising 1-D array of finite numbers for each of the surface's "
+            f"{len(surface.coordinates)} axes",
+            {"coordinates": coordinates},
+            "Use numpy.linspace(start, stop, n).",
         )
     if surface.origin.size != objective.size:
         raise ValueError(
@@ -260,14 +270,12 @@ def _as_rates(learning_rates):
     return rates.tolist()
 
 
-def _check_rates(make, rates):
+def _check_rates(candidate, rates):
     try:
-        for rate in rates[:1]:
-            if rate is not None:
-                make().learning_rate = rate
+        candidate.fresh(rates[0])
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             "`basin_map` expects optimizers whose learning rate can be set, where it is given "
-            f"`learning_rates`. Received: {label_of(make())} ({error}). "
+            f"`learning_rates`. Received: {candidate.label} ({error}). "
             "Give it a number as its learning rate."
         ) from error

@@ -1,16 +1,19 @@
 """Many descents at once, each with a real Keras optimizer, and where they end."""
 
 import dataclasses
+import os
 import reprlib
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import check_whole
-from keras_valleys._fingerprints import digest_of
-from keras_valleys._optimizers import copier, describe, label_of
-from keras_valleys._progress import Checkpoint, check_verbose
+from keras_valleys._optimizers import OptimizerLike, as_candidate
+from keras_valleys._progress import check_verbose
 from keras_valleys._results import Result, counted, cut, frozen, range_text
-from keras_valleys.descents.walks import Ground, Walks, check_elementwise
+from keras_valleys.descents.walks import Ground, Walks, check_elementwise, checkpoint_of
+from keras_valleys.objectives import Objective
 
 PATHS_BYTES = 2**30  # of all weights that are kept on the way
 DEPENDS = "model, weights, data, optimizer, starts, steps and paths"
@@ -41,7 +44,7 @@ class Descents(Result):
             if getattr(self, name) is not None:
                 self._set(**{name: frozen(getattr(self, name))})
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         count, size = self.weights.shape
         return (
             f"{counted(count, 'descent')} of {counted(size, 'weight')} by {cut(self.label)}, "
@@ -49,7 +52,16 @@ class Descents(Result):
         )
 
 
-def descend(objective, optimizer, starts, steps, *, paths=False, verbose="auto", checkpoint=None):
+def descend(
+    objective: Objective,
+    optimizer: OptimizerLike,
+    starts: ArrayLike,
+    steps: int,
+    *,
+    paths: bool | int = False,
+    verbose: Literal["auto", 0, 1] = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Descents:
     """Descend from many starts at once with a real Keras optimizer.
 
     The K weight vectors are one variable of shape `(K, P)`. The sum of their K losses has the
@@ -66,8 +78,8 @@ def descend(objective, optimizer, starts, steps, *, paths=False, verbose="auto",
 
     Args:
         objective: A `keras_valleys.objectives.Objective` over P weights, of data in one batch.
-        optimizer: A Keras optimizer: an instance, name, class or config. It must update each
-            weight by itself, which is tried out.
+        optimizer: A Keras optimizer: a name, a class, an instance, a config, or a function without
+            arguments that makes one. It must update each weight by itself, which is tried out.
         starts: Array of shape `(K, P)`; `(K,)` for one weight.
         steps: Number of updates.
         paths: Whether to keep the weights of all steps on the way, or every how many steps.
@@ -97,22 +109,23 @@ def descend(objective, optimizer, starts, steps, *, paths=False, verbose="auto",
     """
     check_verbose(verbose, "descend")
     check_whole("descend", 1, steps=steps)
-    starts = _as_starts(objective, starts)
-    marks = _marks(paths, steps, starts)
-    make = copier(optimizer, "descend")
-    ground = Ground(objective, "descend")
-    check_elementwise(make, objective, num=len(starts), owner="descend")
-    facts = [starts, steps, np.array(marks, int), describe(make)]
-    digest = digest_of(objective, *facts) if checkpoint is not None else ""
-    kept = Checkpoint(checkpoint, digest, ("descend", DEPENDS))
-    (found,) = Walks(ground, starts, steps, marks).run([(make, [None])], kept, verbose)
+    rows = _as_starts(objective, starts)
+    marks = _marks(paths, steps, rows)
+    candidate = as_candidate("descend", optimizer=optimizer)
+    ground = Ground("descend", objective)
+    check_elementwise("descend", candidate, objective, num=len(rows))
+    facts = [rows, steps, np.array(marks, int)]
+    kept = checkpoint_of(
+        "descend", checkpoint, objective, [candidate], facts=facts, depends=DEPENDS
+    )
+    (found,) = Walks(ground, rows, steps, marks).run([candidate], kept, verbose)
     weights = np.ascontiguousarray(found[:, -1])
     on_the_way = np.ascontiguousarray(found[:, :-1].swapaxes(0, 1)) if marks else None
     for large in (weights, on_the_way):
         if large is not None:
             large.setflags(write=False)  # so that it is shared and not copied
     losses = objective(weights)
-    return Descents(weights, losses, on_the_way, np.array(marks, int), label_of(make()))
+    return Descents(weights, losses, on_the_way, np.array(marks, int), candidate.label)
 
 
 def _as_starts(objective, starts):

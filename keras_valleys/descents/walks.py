@@ -8,8 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_valleys._backend import applier, build, gradients, pays_together, updated
-from keras_valleys._optimizers import label_of
-from keras_valleys._progress import Progress
+from keras_valleys._fingerprints import digest_of
+from keras_valleys._optimizers import check_made, decay_exclusions, parts_of
+from keras_valleys._progress import Checkpoint, Progress
 from keras_valleys._weights import to_numpy
 
 MOST = 1024  # starts at once: more are no faster
@@ -24,13 +25,13 @@ class Ground:
     """An objective as ground to walk on: how many starts go together, and how they are held.
 
     Args:
-        objective: A `keras_valleys.objectives.Objective`.
         owner: Name of the asking function, for the error messages.
+        objective: A `keras_valleys.objectives.Objective`.
     """
 
-    def __init__(self, objective, owner):
-        self.objective, self.owner = objective, owner
-        _check_objective(objective, owner)
+    def __init__(self, owner, objective):
+        _check_objective(owner, objective)
+        self.objective = objective
         self.together = pays_together(objective.num_values) and self._tries_together()
         self.constraint = _constraint_of(objective)
 
@@ -60,12 +61,12 @@ class Walker:
 
     Args:
         ground: A `Ground`.
-        make: Function that makes the optimizer.
+        candidate: A `Candidate`, the optimizer.
         num: Number of starts.
     """
 
-    def __init__(self, ground, make, num):
-        self._ground, self._make = ground, make
+    def __init__(self, ground, candidate, num):
+        self._ground, self._candidate = ground, candidate
         self._num, self._dtype, self.compiled = num, ground.objective.dtype, False
         self._optimizer, self._weights = self._begin(np.zeros((num, ground.objective.size)), None)
         self._advance = ground.objective.prepare(self._after)
@@ -90,16 +91,14 @@ class Walker:
 
     def _begin(self, starts, learning_rate):
         """An optimizer without a past; some begin from the weights that they are built on."""
-        optimizer = self._make()
-        if learning_rate is not None:
-            optimizer.learning_rate = learning_rate
+        optimizer = self._candidate.fresh(learning_rate)
         weights = keras.Variable(starts, dtype=self._dtype, trainable=False, name="weights")
         weights.constraint = self._ground.constraint
         build(optimizer, weights)
         return optimizer, weights
 
-    def _after(self, loss, *values):
-        *values, num = values
+    def _after(self, loss, *given):
+        *values, num = given
 
         def gradients_at(rows):
             return gradients(loss, rows, together=self._ground.together)
@@ -131,22 +130,22 @@ class Walks:
         self._ground, self._starts, self._steps, self._marks = ground, starts, steps, marks
         self._chunk = ground.chunk(len(starts), steps)
 
-    def run(self, optimizers, checkpoint, verbose):
+    def run(self, candidates, checkpoint, verbose, *, rates=(None,)):
         """Walk from all starts under one optimizer and learning rate after the other.
 
         Args:
-            optimizers: Pairs of a function that makes an optimizer, and a list of its learning
-                rates, `None` for its own.
+            candidates: List of `Candidate`, the optimizers.
             checkpoint: A `Checkpoint`.
             verbose: "auto", 0 or 1.
+            rates: The learning rates of each, `None` for its own.
 
         Yields:
             Array of shape `(K, len(marks) + 1, P)` for each optimizer and learning rate.
         """
-        total = len(self._starts) * sum(len(rates) for _, rates in optimizers)
+        total = len(self._starts) * len(candidates) * len(rates)
         progress = Progress(verbose, total, total, unit="start")
-        for make, rates in optimizers:
-            walker = Walker(self._ground, make, self._chunk)
+        for candidate in candidates:
+            walker = Walker(self._ground, candidate, self._chunk)
             for rate in rates:
                 try:
                     self._walk(walker, rate, checkpoint, progress)
@@ -175,7 +174,7 @@ def _gradients_in_turn(loss, rows):
     return gradients(loss, rows, together=False)
 
 
-def _check_objective(objective, owner):
+def _check_objective(owner, objective):
     if objective.num_batches != 1:
         raise ValueError(
             f"`{owner}` expects data in one batch: each step takes the gradient on all rows. "
@@ -217,7 +216,31 @@ def _constraint_of(objective):
     return lambda weights: mapped(constrained, ops.convert_to_tensor(weights.value))
 
 
-def check_elementwise(make, objective, *, num, owner):
+def checkpoint_of(owner, path, objective, candidates, *, facts, depends):
+    """What keeps finished descents, of these optimizers and facts alone.
+
+    Args:
+        owner: Name of the asking function, for the error messages.
+        path: Path of the file, or `None` for none.
+        objective: A `keras_valleys.objectives.Objective`.
+        candidates: List of `Candidate`, the optimizers.
+        facts: Arrays and texts that the descents depend on as well.
+        depends: All that they depend on, in words.
+    """
+    if path is None:
+        return Checkpoint(None, "", owner=owner, depends=depends)
+    identities = [candidate.identity() for candidate in candidates]
+    if None in identities:
+        raise ValueError(
+            f"`{owner}` expects an optimizer whose config can be written, where `checkpoint` is "
+            f"given. Received: {candidates[identities.index(None)].label}, whose config Keras "
+            "cannot serialize. Use checkpoint=None, or a schedule instead of a function."
+        )
+    digest = digest_of(objective, *facts, *identities)
+    return Checkpoint(path, digest, owner=owner, depends=depends)
+
+
+def check_elementwise(owner, candidate, objective, *, num):
     """Refuse an optimizer under which starts side by side would not go as each alone.
 
     The optimizer itself is run: on some rows of weights together, and on each row alone, in
@@ -225,21 +248,23 @@ def check_elementwise(make, objective, *, num, owner):
     of many sizes come in turn, since clipping only shows where it clips.
 
     Args:
-        make: Function that makes the optimizer.
+        owner: Name of the asking function, for the error message.
+        candidate: A `Candidate`, the optimizer.
         objective: A `keras_valleys.objectives.Objective`.
         num: Number of starts.
-        owner: Name of the asking function, for the error message.
     """
-    size, shapes = objective.size, list(zip(objective.names, objective.shapes, strict=True))
+    optimizer, size = check_made(owner, candidate), objective.size
+    _check_decay(owner, optimizer)
     random = np.random.default_rng(0)
     # From zero the smallest learning rate shows; at zero some have no step of their own to take.
     starts = np.stack([np.zeros(size), random.normal(size=size)])
     starts = starts.astype(objective.dtype)
     groups = [starts[:1], starts[1:]] if num == 1 else [np.concatenate([starts, starts[1:]])]
-    together = [_Run(make(), rows, [("weights", rows.shape)]) for rows in groups]
-    alone = [_Run(make(), row, shapes) for row in starts]
+    together = [_Run(candidate.make(), rows, ["weights"], [rows.shape]) for rows in groups]
+    names, shapes = objective.names, objective.shapes
+    alone = [_Run(candidate.make(), row, names, shapes) for row in starts]
     moves, idle, largest = 0, 0, np.abs(starts)
-    patience = PATIENCE * (make().gradient_accumulation_steps or 1)
+    patience = PATIENCE * (optimizer.gradient_accumulation_steps or 1)
     while moves < MOVES and idle < patience:
         slopes = random.normal(size=(3, size)) * 10.0 ** (2 * moves - 3)
         slopes[2] = np.nan
@@ -252,7 +277,7 @@ def check_elementwise(make, objective, *, num, owner):
         expected = np.stack([run.point() for run in alone])
         largest = np.fmax(largest, np.abs(expected))
         if not _agree(ends[:2], expected, largest.max(axis=1, keepdims=True)):
-            raise _couples(make(), num, owner)
+            raise _couples(owner, optimizer, num)
         moved = not np.array_equal(before, expected[1], equal_nan=True)
         moves, idle = moves + moved, 0 if moved else idle + 1
 
@@ -260,10 +285,10 @@ def check_elementwise(make, objective, *, num, owner):
 class _Run:
     """An optimizer on variables of its own."""
 
-    def __init__(self, optimizer, values, shapes):
-        self._shapes = [shape for _, shape in shapes]
+    def __init__(self, optimizer, values, paths, shapes):
+        self._shapes = shapes
         parts = self._split(values.reshape(-1))
-        self._variables = [_variable(path, a) for (path, _), a in zip(shapes, parts, strict=True)]
+        self._variables = [_variable(path, a) for path, a in zip(paths, parts, strict=True)]
         optimizer.build(self._variables)
         self._apply = applier(optimizer, self._variables)
 
@@ -301,7 +326,16 @@ def _agree(found, expected, largest):
     return bool(np.all(close | same))
 
 
-def _couples(optimizer, num, owner):
+def _check_decay(owner, optimizer):
+    if any(decay_exclusions(part) for part in parts_of(optimizer)):
+        raise ValueError(
+            f"`{owner}` expects weight decay of all weights, or of none: it has all weights in one "
+            f"variable. Received: {type(optimizer).__name__} after `exclude_from_weight_decay`. "
+            "Use a regularizer on the layers that are to decay."
+        )
+
+
+def _couples(owner, optimizer, num):
     options = {name: getattr(optimizer, name, None) for name in ("clipnorm", "global_clipnorm")}
     found = ", ".join(f"{name}={value}" for name, value in options.items() if value)
     alone = (
@@ -311,7 +345,7 @@ def _couples(optimizer, num, owner):
     )
     return ValueError(
         f"`{owner}` expects an optimizer that updates each weight by itself. Received: "
-        f"{label_of(optimizer)}{f' with {found}' if found else ''}, under which {alone}. Use "
+        f"{type(optimizer).__name__}{f' with {found}' if found else ''}, under which {alone}. Use "
         f"{'clipvalue' if found else 'Adam, SGD or another without norms over several weights'}, "
         "or run `model.fit` from each start."
     )

@@ -4,13 +4,18 @@ import dataclasses
 import difflib
 import math
 import re
+import typing
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from keras_valleys._checks import as_plain, check_vector, check_whole, refusal, shortened
 from keras_valleys._linalg import orthonormal_through
 from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.gradients import sharpness
+from keras_valleys.objectives import Objective
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -33,10 +38,19 @@ class Directions(Result):
     """
 
     vectors: np.ndarray
-    labels: tuple
-    details: dict = dataclasses.field(default_factory=lambda: {"kind": "given"})
+    labels: tuple[str, ...]
+    details: dict[str, Any] = dataclasses.field(default_factory=lambda: {"kind": "given"})
 
-    def __post_init__(self):
+    if typing.TYPE_CHECKING:  # it takes what these can be made of
+
+        def __init__(
+            self,
+            vectors: ArrayLike,
+            labels: Iterable[str],
+            details: dict[str, Any] = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         vectors = frozen(self.vectors, "float64")
         labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
         if vectors.ndim != 2 or not vectors.size or len(labels) != len(vectors):
@@ -57,26 +71,26 @@ class Directions(Result):
         self._set(vectors=vectors, labels=labels, details=details)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """`(K, P)`."""
         return self.vectors.shape
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.vectors, dtype=dtype, copy=copy)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.vectors)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> np.ndarray:
         return self.vectors[index]
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         count, size = self.vectors.shape
         names = ", ".join(map(cut, self.labels))
         return f"{counted(count, 'direction')} over {counted(size, 'weight')}: {names}"
 
 
-def coordinate(objective, names):
+def coordinate(objective: Objective, names: str | Iterable[str]) -> Directions:
     """The axes of single weights; coordinates are then offsets from the origin.
 
     Args:
@@ -112,10 +126,12 @@ def coordinate(objective, names):
     vectors = np.zeros((len(names), objective.size))
     vectors[np.arange(len(names)), indices] = 1
     names = [name.strip() for name in names]
-    return Directions(vectors, names, {"kind": "coordinate", "names": names})
+    return Directions(vectors, tuple(names), {"kind": "coordinate", "names": names})
 
 
-def between(start, end, third=None, *, orthonormal=True):
+def between(
+    start: ArrayLike, end: ArrayLike, third: ArrayLike | None = None, *, orthonormal: bool = True
+) -> Directions:
     """From one weight vector to another, or the plane through three.
 
     The coordinates belong to `origin=start`; `details["coordinates"]` are those of the points.
@@ -141,11 +157,11 @@ def between(start, end, third=None, *, orthonormal=True):
     >>> axes.details["coordinates"]
     [[0.0, 0.0], [4.0, 0.0], [2.0, 3.0]]
     """
-    start = check_vector("between", np.size(start), start=start)
-    steps = [check_vector("between", start.size, end=end) - start]
+    origin = check_vector("between", np.size(start), start=start)
+    ways = [check_vector("between", origin.size, end=end) - origin]
     if third is not None:
-        steps.append(check_vector("between", start.size, third=third) - start)
-    steps = np.stack(steps)
+        ways.append(check_vector("between", origin.size, third=third) - origin)
+    steps = np.stack(ways)
     found = orthonormal_through(steps)
     if found is None:
         raise refusal(
@@ -160,7 +176,13 @@ def between(start, end, third=None, *, orthonormal=True):
     return Directions(vectors, ("from start to end", "towards third")[: len(steps)], details)
 
 
-def hessian(objective, num_directions=2, *, origin=None, seed=0):
+def hessian(
+    objective: Objective,
+    num_directions: int = 2,
+    *,
+    origin: ArrayLike | None = None,
+    seed: int = 0,
+) -> Directions:
     """The orthonormal directions in which the loss curves up most: Hessian eigenvectors.
 
     Args:
@@ -194,10 +216,11 @@ def hessian(objective, num_directions=2, *, origin=None, seed=0):
         "eigenvalues": found.eigenvalues.tolist(),
         "residuals": found.residuals.tolist(),
     }
-    return Directions(found.eigenvectors, _numbered("eigenvector", num_directions), details)
+    return Directions(found.eigenvectors, numbered("eigenvector", num_directions), details)
 
 
-def _numbered(name, count):
+def numbered(name, count):
+    """Labels of directions of one kind."""
     return tuple(f"{name} {k + 1}" for k in range(count))
 
 
@@ -230,7 +253,7 @@ def index_of(objective, name):
 
 def _close(objective, variable):
     """The paths that look most like a name, or the first ones."""
-    ends = {}
+    ends: dict[str, str] = {}
     for path in objective.names:
         pieces = path.split("/")
         for k in range(len(pieces)):

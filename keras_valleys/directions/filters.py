@@ -1,12 +1,16 @@
 """Random directions, as long as the filters of the weights."""
 
+from typing import Literal
+
 import numpy as np
 from keras import layers
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import check_vector, check_whole, refusal
 from keras_valleys._linalg import orthonormal
 from keras_valleys._weights import layers_in, layers_of
-from keras_valleys.directions.directions import Directions, _numbered
+from keras_valleys.directions.directions import Directions, numbered
+from keras_valleys.objectives import Objective
 
 
 def _whole(layer, rank):
@@ -115,7 +119,7 @@ def matched(direction, weights, axes):
 
 def _owners(model):
     """The layers that made each variable, by its id; several where they share it."""
-    owners = {}
+    owners: dict[int, list] = {}
     for layer in layers_of(model):
         inside = [one for one in layers_in(layer) if one is not layer]
         of_others = {id(variable) for one in inside for variable in one.variables}
@@ -125,7 +129,14 @@ def _owners(model):
     return owners
 
 
-def random(objective, num_directions=2, *, normalization="filter", origin=None, seed=0):
+def random(
+    objective: Objective,
+    num_directions: int = 2,
+    *,
+    normalization: Literal["filter", "layer"] | None = "filter",
+    origin: ArrayLike | None = None,
+    seed: int = 0,
+) -> Directions:
     """Random Gaussian directions, scaled to the weights or orthonormal.
 
     With `normalization="filter"` each filter of a direction gets the norm of the same filter of the
@@ -189,4 +200,4 @@ def random(objective, num_directions=2, *, normalization="filter", origin=None, 
         origin = check_vector("random", objective.size, origin=origin)
         scale_to(origin, vectors, objective, normalization)
     details = {"kind": "random", "normalization": normalization, "seed": int(seed)}
-    return Directions(vectors, _numbered("random direction", num_directions), details)
+    return Directions(vectors, numbered("random direction", num_directions), details)

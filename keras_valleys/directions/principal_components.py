@@ -1,10 +1,14 @@
 """The principal directions of paths, which are read in blocks."""
 
+from collections.abc import Iterable
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import check_whole, refusal
 from keras_valleys._linalg import leading, oriented, orthonormal
-from keras_valleys.directions.directions import Directions, _numbered
+from keras_valleys.directions.directions import Directions, numbered
+from keras_valleys.trajectories import Trajectory
 
 GRAM_ROWS = 1024  # up to which the products of all pairs of rows are formed
 BLOCK_NUMBERS = 2**20  # in use at a time, in float64: 8 MB, and a few copies
@@ -81,7 +85,10 @@ def _as_arrays(trajectories):
     return paths
 
 
-def principal(trajectories, num_directions=2):
+def principal(
+    trajectories: Trajectory | ArrayLike | Iterable[Trajectory | ArrayLike],
+    num_directions: int = 2,
+) -> Directions:
     """The orthonormal directions in which paths of an optimizer vary most (PCA).
 
     Of all finite rows, each counted once, about their mean: `details["explained_variance"]` is the
@@ -128,4 +135,4 @@ def principal(trajectories, num_directions=2):
     vectors = oriented(orthonormal(paths.combined(mixing)))
     explained = np.clip(values / total, 0, 1).tolist()
     details = {"kind": "principal", "explained_variance": explained, "num_rows": paths.num_finite}
-    return Directions(vectors, _numbered("principal direction", num_directions), details)
+    return Directions(vectors, numbered("principal direction", num_directions), details)

@@ -2,13 +2,19 @@
 
 import hashlib
 import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 KEPT_BYTES = 2**28  # data sets up to this size are read once and kept
 BATCH_BYTES = 2**24  # of inputs in a batch, where the user leaves its size open
 NUM_COMPARED = 3  # batches of a larger data set that are read twice at once
+
+# An array, a structure of arrays, or a data set of batches.
+Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | keras.utils.PyDataset | Iterable[Any]
 
 
 class Batches:
@@ -25,7 +31,9 @@ class Batches:
 
     def __init__(self, x, y=None, sample_weight=None, class_weight=None, batch_size=None):
         self._class_weight = class_weight
-        self.kept, self.arrays, self._dataset = None, None, None
+        self.kept: list | None = None
+        self.arrays: list | None = None
+        self._dataset: Any = None
         if sample_weight is not None and class_weight is not None:
             raise _error(
                 "`sample_weight` or `class_weight`", "both", "Multiply the sample weights yourself"
@@ -40,10 +48,10 @@ class Batches:
             self._dataset = x
             self._read_dataset()
         else:
-            self.arrays = [as_arrays(part) for part in (x, y, sample_weight)]
-            self._cut_arrays(batch_size)
-        self.fingerprint = hashlib.blake2b("".join(self._digests).encode(), digest_size=16)
-        self.fingerprint = self.fingerprint.hexdigest()
+            self.arrays = arrays = [as_arrays(part) for part in (x, y, sample_weight)]
+            self._cut_arrays(arrays, batch_size)
+        digest = hashlib.blake2b("".join(self._digests).encode(), digest_size=16)
+        self.fingerprint = digest.hexdigest()
 
     def __iter__(self):
         """One pass over the batches, which must be those of the first pass."""
@@ -58,8 +66,8 @@ class Batches:
         if next(digests, None) is not None:
             raise _differs()
 
-    def _cut_arrays(self, batch_size):
-        leaves = [a for a in keras.tree.flatten(self.arrays) if a is not None]
+    def _cut_arrays(self, arrays, batch_size):
+        leaves = [a for a in keras.tree.flatten(arrays) if a is not None]
         lengths = [len(a) if a.ndim else None for a in leaves]
         if len(set(lengths)) > 1 or not lengths or not lengths[0]:
             raise _error(
@@ -70,20 +78,21 @@ class Batches:
             )
         self.num_rows = lengths[0]
         if batch_size is None:
-            row_bytes = sum(a.nbytes for a in keras.tree.flatten(self.arrays[0])) / self.num_rows
+            row_bytes = sum(a.nbytes for a in keras.tree.flatten(arrays[0])) / self.num_rows
             parts = -(-self.num_rows * row_bytes // BATCH_BYTES)
             batch_size = -(-self.num_rows // max(int(parts), 1))
         elif isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
             raise _error("`batch_size` >= 1", f"batch_size={batch_size!r}", "Use batch_size=32")
         starts = range(0, self.num_rows, int(batch_size))
-        self.kept = [self._weigh(_cut(self.arrays, s, s + int(batch_size))) for s in starts]
+        self.kept = [self._weigh(_cut(arrays, s, s + int(batch_size))) for s in starts]
         self.num_batches = len(self.kept)
         self.most_rows = min(int(batch_size), self.num_rows)
         self._digests = [_digest(batch) for batch in self.kept]
 
     def _read_dataset(self):
-        self._digests, kept, size = [], [], 0
+        self._digests, size = [], 0
         self.num_rows = self.most_rows = 0
+        kept: list | None = []
         for batch in self._pass():
             self._digests.append(_digest(batch))
             rows = rows_of(batch)

@@ -5,10 +5,13 @@ import inspect
 import math
 import operator
 import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_valleys._backend import (
     compiled,
@@ -19,11 +22,13 @@ from keras_valleys._backend import (
 )
 from keras_valleys._checks import refusal
 from keras_valleys._fingerprints import signature
-from keras_valleys._weights import flatten, select, to_numpy, variables_of
-from keras_valleys.objectives.data import Batches, average, count_values, rows_of
+from keras_valleys._weights import flatten, period_and_unit, select, to_numpy, variables_of
+from keras_valleys.objectives.data import Batches, Data, average, count_values, rows_of
 from keras_valleys.objectives.statistics import Statistics, check_mode
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
+
+Weights: TypeAlias = str | keras.Variable | keras.layers.Layer  # as a user names them
 
 
 class Objective:
@@ -37,6 +42,10 @@ class Objective:
     The flat weight vector has size P and holds `model.trainable_variables`, or those that
     `variables` selects, one after the other, each in C order; `names`, `shapes` and `slices` say
     where each is. All other variables are held at the values that they have when it is called.
+
+    A layer may declare that the loss is periodic in a weight, and in which unit the weight is, by
+    attributes of the variable: `self.phi.period = math.pi` and `self.phi.unit = "rad"` in `build`,
+    as `keras_valleys.layers.AngleFit` does. Surfaces along the weight then have them.
 
     Args:
         model: A built and compiled Keras model of any kind.
@@ -101,18 +110,31 @@ class Objective:
     [1.0, 0.0]
     """
 
+    model: keras.Model
+    variables: list[keras.Variable]
+    size: int
+    names: list[str]
+    shapes: list[tuple[int, ...]]
+    slices: list[slice]
+    loss_name: str
+    fingerprint: str
+    num_rows: int
+    num_batches: int
+    num_values: int
+    streams: bool
+
     def __init__(
         self,
-        model,
-        x,
-        y=None,
-        sample_weight=None,
+        model: keras.Model,
+        x: Data,
+        y: Data | None = None,
+        sample_weight: ArrayLike | None = None,
         *,
-        class_weight=None,
-        variables=None,
-        batch_size=None,
-        statistics="held",
-    ):
+        class_weight: Mapping[int, float] | None = None,
+        variables: Weights | Iterable[Weights] | None = None,
+        batch_size: int | None = None,
+        statistics: str = "held",
+    ) -> None:
         check_model(model)
         check_mode(statistics)
         self.model = model
@@ -152,12 +174,12 @@ class Objective:
             self._loss_of(point, rest, [v.value for v in rest], first_batch)
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
-        self._functions = {}
+        self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.num_values = count_values(first[0], self.shapes)
         self.group = self._find_group()
 
     @property
-    def weight_names(self):
+    def weight_names(self) -> list[str]:
         """One name for each of the P weights, such as "phi" or "kernel[0, 2]"."""
         leaves = [path.rsplit("/", 1)[-1] for path in self.names]
         names = leaves if len(set(leaves)) == len(leaves) else self.names
@@ -167,7 +189,23 @@ class Objective:
             for index in np.ndindex(shape)
         ]
 
-    def point(self):
+    def period_and_unit(self, index):
+        """What the layers declare of a weight.
+
+        Args:
+            index: Place of the weight in the flat vector.
+
+        Returns:
+            Its period or `None`, and its unit, "" for none. Under a regularizer of the weight the
+            loss has no period.
+
+        Raises:
+            ValueError: What a layer declares is no number above 0, or no text.
+        """
+        (k,) = [k for k, part in enumerate(self.slices) if part.start <= index < part.stop]
+        return period_and_unit(self.variables[k], index - self.slices[k].start)
+
+    def point(self) -> np.ndarray:
         """The model's present weights.
 
         Returns:
@@ -175,7 +213,7 @@ class Objective:
         """
         return flatten(self.variables)
 
-    def split(self, point):
+    def split(self, point: ArrayLike) -> list[np.ndarray]:
         """A flat weight vector as the arrays that the variables hold.
 
         Args:
@@ -188,26 +226,26 @@ class Objective:
         return [np.asarray(point)[part].reshape(shape) for part, shape in parts]
 
     @property
-    def statistics(self):
+    def statistics(self) -> str:
         """How layers that move statistics are evaluated: "held", "batch" or "reestimated"."""
         return self._statistics.mode
 
     @property
-    def statistics_names(self):
+    def statistics_names(self) -> tuple[str, ...]:
         """One name for each of the Q statistics, such as "batch_normalization/moving_mean[2]"."""
         return self._statistics.names
 
     @property
-    def statistics_sentence(self):
+    def statistics_sentence(self) -> str:
         """What the mode means for this model and these data, in words; "" without such layers."""
         return self._statistics.in_words(self._batches.most_rows, self.num_rows)
 
     @property
-    def is_partial(self):
+    def is_partial(self) -> bool:
         """Whether trainable weights of the model are held, and not varied."""
         return len(self.variables) < len(self._trainable)
 
-    def present_statistics(self):
+    def present_statistics(self) -> np.ndarray:
         """The statistics that the model has now.
 
         Returns:
@@ -215,7 +253,7 @@ class Objective:
         """
         return self._statistics.present()
 
-    def __call__(self, points, statistics=None):
+    def __call__(self, points: ArrayLike, statistics: ArrayLike | None = None) -> np.ndarray:
         points = np.asarray(points, self.dtype)
         if points.ndim == 0 or points.shape[-1] != self.size:
             raise ValueError(
@@ -233,7 +271,9 @@ class Objective:
             losses.append(self._losses(rows[part], numbers=own))
         return np.concatenate(losses).reshape(points.shape[:-1])
 
-    def along(self, coefficients, directions, origin):
+    def along(
+        self, coefficients: ArrayLike, directions: ArrayLike, origin: ArrayLike
+    ) -> np.ndarray:
         """The loss at `origin + coefficients @ directions`.
 
         Only the coefficients travel to the compiled call, so that large models take many points.
@@ -252,7 +292,7 @@ class Objective:
             return np.empty(coefficients.shape[:-1], self.dtype)
         return self._losses(rows, directions, origin).reshape(coefficients.shape[:-1])
 
-    def compute(self, function, *arrays):
+    def compute(self, function: Callable[..., Any], *arrays: ArrayLike) -> Any:
         """The mean over the data of a function of the loss, compiled.
 
         Args:
@@ -277,7 +317,7 @@ class Objective:
             )
         return self._compute(function, *arrays)
 
-    def prepare(self, function):
+    def prepare(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """What `compute` calls for a function: a function of arrays, compiled at its first call."""
         parts = self._in_parts(function, self._loss_of)
         return lambda *arrays: average(parts(*arrays), self._batches.num_rows)
@@ -354,7 +394,7 @@ class Objective:
             self._functions[key] = self._in_parts(function, self._moments_of)
         return (part for _, part in self._functions[key](*arrays))
 
-    def signature(self):
+    def signature(self) -> str:
         """A digest of all that the loss depends on but the point.
 
         Returns:

@@ -2,25 +2,29 @@
 
 import numpy as np
 from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from keras_valleys._checks import refusal
+from keras_valleys.descents import BasinMap
 from keras_valleys.plots.contours import contour_levels, is_isometric
 from keras_valleys.plots.curves import MAX_LABELS, mark_floors, spread
-from keras_valleys.plots.paths import limits
+from keras_valleys.plots.paths import limits, repeats
 from keras_valleys.plots.style import (
     COLORS,
     add_caption,
     add_legend,
     add_note,
     axis_of,
-    coordinate_text,
-    degree_locator,
     get_theme,
+    locator_of,
     new_figure,
+    place_text,
+    scales_of,
     style_axes,
 )
+from keras_valleys.valleys import Valleys, closed, like_closed
 
 MOST_DPI = 300
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = COLORS
@@ -28,7 +32,7 @@ HUES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, "#8a7bd0", "#9a9a35", "#9b
 MAX_ENTRIES = 12  # in a legend
 
 
-def basins(basin_map, valleys, *, theme="light"):
+def basins(basin_map: BasinMap, valleys: Valleys, *, theme: str = "light") -> Figure:
     """Which start ends in which valley, one strip or map per optimizer.
 
     Each valley has a color. Over one axis the surface stands above the starts, its ground in the
@@ -71,7 +75,7 @@ def basins(basin_map, valleys, *, theme="light"):
     rows = figure.add_gridspec(count + 1, 1, height_ratios=[2.9] + [0.56] * count)
     top = figure.add_subplot(rows[0])
     notes = draw_territory(top, valleys, look)
-    scale, text = axis_of(basin_map.labels[0])
+    scale, text = axis_of(valleys.surface)
     for k, name in enumerate(basin_map.optimizers):
         axes = style_axes(figure.add_subplot(rows[k + 1], sharex=top), look)
         view = top.get_xlim()
@@ -96,7 +100,9 @@ def basins(basin_map, valleys, *, theme="light"):
     return _finish(figure, top, basin_map, valleys, look, notes)
 
 
-def basins_by_learning_rate(basin_map, valleys, *, theme="light"):
+def basins_by_learning_rate(
+    basin_map: BasinMap, valleys: Valleys, *, theme: str = "light"
+) -> Figure:
     """Which start ends in which valley at which learning rate, one map per optimizer.
 
     Args:
@@ -134,7 +140,7 @@ def basins_by_learning_rate(basin_map, valleys, *, theme="light"):
     top = figure.add_subplot(rows[0])
     notes = draw_territory(top, valleys, look)
     view, order = top.get_xlim(), np.argsort(basin_map.learning_rates)
-    scale, text = axis_of(basin_map.labels[0])
+    scale, text = axis_of(valleys.surface)
     x = (basin_map.coordinates[0] * scale, False)
     y = (basin_map.learning_rates[order], True)
     for k, name in enumerate(basin_map.optimizers):
@@ -162,7 +168,7 @@ def basins_by_learning_rate(basin_map, valleys, *, theme="light"):
 
 def _maps(basin_map, valleys, look):
     """One map over two axes per optimizer, under the surface's contours."""
-    surface, count = valleys.surface, len(basin_map.optimizers)
+    surface, count = closed(valleys.surface), len(basin_map.optimizers)
     columns = 2 if count in (2, 4) else min(count, 3)
     rows = -(-count // columns)
     spans = [np.ptp(axis) for axis in basin_map.coordinates]
@@ -170,24 +176,22 @@ def _maps(basin_map, valleys, look):
     size = (0.9 + 4.6 * columns, 1.4 + (0.8 + 4.0 * ratio) * rows)
     figure = new_figure(look, (size[0] + 3.6 * (count == 1), size[1]))
     _sharpen(figure, max(map(len, basin_map.coordinates)) / 3.9)
-    (x_scale, x_text), (y_scale, y_text) = map(axis_of, surface.labels)
+    (x_scale, x_text), (y_scale, y_text) = (axis_of(surface, k) for k in (0, 1))
     panels = figure.subplots(rows, columns, squeeze=False).flat
-    starts = [
-        (axis * s, False) for axis, s in zip(basin_map.coordinates, (x_scale, y_scale), strict=True)
-    ]
+    scaled = zip(basin_map.coordinates, (x_scale, y_scale), strict=True)
+    along_x, along_y = [(axis * scale, False) for axis, scale in scaled]
     losses = np.ma.masked_invalid(surface.losses)
     for k, name in enumerate(basin_map.optimizers):
         axes = style_axes(panels[k], look, xlabel=f"start: {x_text}", ylabel=f"start: {y_text}")
-        draw_cells(axes, *starts, basin_map.indices[k].T, look)
+        draw_cells(axes, along_x, along_y, basin_map.indices[k].T, look)
         if losses.count() and min(losses.shape) > 1:
             x, y = surface.coordinates[0] * x_scale, surface.coordinates[1] * y_scale
             levels = contour_levels(losses.compressed())[0]
             axes.contour(
                 x, y, losses.T, levels, colors=look.ink, linewidths=0.5, alpha=0.55, zorder=2
             )
-        floors = np.array([valley.position for valley in valleys]).reshape(-1, 2)
         axes.plot(
-            *(floors * (x_scale, y_scale)).T,
+            *(repeats(valleys, surface)[0] * scales_of(surface)).T,
             linestyle="",
             marker="o",
             markersize=7,
@@ -197,8 +201,8 @@ def _maps(basin_map, valleys, look):
             markeredgewidth=1.5,
         )
         axes.set_aspect("equal" if is_isometric(surface) else "auto")
-        axes.xaxis.set_major_locator(degree_locator(surface.labels[0]))
-        axes.yaxis.set_major_locator(degree_locator(surface.labels[1]))
+        axes.xaxis.set_major_locator(locator_of(surface, 0))
+        axes.yaxis.set_major_locator(locator_of(surface, 1))
         title = dict(color=look.ink, fontsize=13, fontweight="bold", parse_math=False)
         axes.set_title(f"{name}: {_share(basin_map, k)} in valley 0", loc="left", **title)
     for axes in list(panels)[count:]:
@@ -274,32 +278,32 @@ def draw_territory(axes, valleys, look):
     Returns:
         What the picture does not show, in words.
     """
-    surface = valleys.surface
-    (x,), (label,) = surface.coordinates, surface.labels
-    scale, _ = axis_of(label)
+    surface = closed(valleys.surface)
+    (x,), labels = surface.coordinates, like_closed(valleys.labels, surface.losses.shape)
+    scale, _ = axis_of(surface)
     low, top, notes = limits(surface)
     style_axes(axes, look, ylabel=surface.loss_name.replace("_", " "))
     y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
     floor = low - 0.2 * (top - low)
-    changes = np.flatnonzero(np.diff(valleys.labels)) + 1
+    changes = np.flatnonzero(np.diff(labels)) + 1
     for first, stop in zip([0, *changes], [*changes, len(x)], strict=True):
-        index, part = valleys.labels[first], slice(first, stop + 1)  # up to the next one's first
+        index, part = labels[first], slice(first, stop + 1)  # up to the next one's first
         if index >= 0:
             color = valley_color(index)
             axes.fill_between(x[part] * scale, floor, y[part], color=color, linewidth=0, zorder=1)
     axes.plot(x * scale, y, color=look.ink, linewidth=1.6, zorder=2)
     axes.set_xlim(x[0] * scale, x[-1] * scale)
     axes.set_ylim(floor, top + 0.03 * (top - low))
-    axes.xaxis.set_major_locator(degree_locator(label))
+    axes.xaxis.set_major_locator(locator_of(surface))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, prune="lower"))
     mark_floors(axes, valleys, surface, look)
-    _name_floors(axes, valleys, look)
+    _name_floors(axes, valleys, surface, look)
     return notes
 
 
-def _name_floors(axes, valleys, look):
-    (x,), (label,) = valleys.surface.coordinates, valleys.surface.labels
-    scale, _ = axis_of(label)
+def _name_floors(axes, valleys, surface, look):
+    (x,) = surface.coordinates
+    scale, _ = axis_of(surface)
     shown = sorted(valleys[:MAX_LABELS], key=lambda valley: valley.position[0])
     places = spread([v.position[0] * scale for v in shown], 0.075, x[0] * scale, x[-1] * scale)
     bottom, top = axes.get_ylim()
@@ -307,7 +311,7 @@ def _name_floors(axes, valleys, look):
         axes.text(
             place,
             bottom + 0.035 * (top - bottom),
-            coordinate_text(valley.position[0], label),
+            place_text(valley.position, surface),
             color=look.ink,
             fontsize=11,
             fontweight="bold",
@@ -370,7 +374,6 @@ def legend_entries(valleys, indices, look):
 
 
 def _name(valleys, index):
-    labels = valleys.surface.labels
-    pairs = zip(valleys[index].position, labels, strict=True)
-    place = ", ".join(coordinate_text(position, label) for position, label in pairs)
-    return f"valley {index} at {place}" if len(labels) == 1 else f"valley {index} at ({place})"
+    position = valleys[index].position
+    place = place_text(position, valleys.surface)
+    return f"valley {index} at {place}" if len(position) == 1 else f"valley {index} at ({place})"

@@ -1,36 +1,50 @@
-"""The loss over an angle, wrapped round a circle."""
+"""The loss over an angle, or another periodic coordinate, wrapped round a circle."""
+
+import dataclasses
 
 import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
-from keras_valleys._checks import refusal
-from keras_valleys.plots.paths import as_list, captions, check_axes, height_at, limits, path_of
+from keras_valleys.plots.paths import (
+    Trajectories,
+    as_list,
+    captions,
+    check_axes,
+    limits,
+    path_of,
+)
 from keras_valleys.plots.style import (
     add_caption,
     add_colorbar,
     add_legend,
-    coordinate_text,
     get_theme,
     new_figure,
     path_styles,
+    place_text,
 )
-from keras_valleys.valleys import find_valleys
+from keras_valleys.surfaces import Surface
+from keras_valleys.valleys import axes_of, closed, find_valleys
 
 FACETS = 360
+MAX_SIDES = 12
 
 
-def circle(surface, trajectories=(), *, theme="light"):
-    """A 1-D surface over an angle as a ring: x = cos(phi), y = sin(phi), z = loss.
+def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "light") -> Figure:
+    """A 1-D surface over an angle phi as a ring: x = cos(phi), y = sin(phi), z = loss.
 
-    A line at phi and at phi + pi is the same line: a surface of at most half a turn is drawn on
-    both sides, so that the ring is whole. Near a vertical line the loss of a tangent shoots up;
-    the ring is cut there, and the picture says where.
+    The loss of a line at phi and at phi + pi is the same: a surface with the period pi is drawn on
+    both sides, so that the ring is whole, and so is one whose period is another part of a turn,
+    up to a twelfth. With another period, or in other units, one period goes once round. Near a
+    vertical line the loss of a tangent shoots up; the ring is cut there, and the picture says
+    where.
 
     Args:
-        surface: A 1-D `keras_valleys.surfaces.Surface` over an angle in radians, labelled "phi".
+        surface: A 1-D `keras_valleys.surfaces.Surface` with a period. Of more than one the first
+            is drawn.
         trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them. One is colored
             by step, several have the color of their optimizer.
         theme: "light" or "dark".
@@ -39,34 +53,31 @@ def circle(surface, trajectories=(), *, theme="light"):
         A matplotlib `Figure`.
 
     Raises:
-        ValueError: The surface is not 1-D or not over "phi", the weights are not of its size, or
+        ValueError: The surface is not 1-D or has no period, the weights are not of its size, or
             the theme is unknown.
 
     Example:
 
     >>> phi = np.linspace(-1.5, 1.5, 301)
-    >>> bowl = keras_valleys.surfaces.Surface(np.tan(phi) ** 2, [phi], [[1.0]], [0.0], ["phi"])
+    >>> bowl = keras_valleys.surfaces.Surface(
+    ...     np.tan(phi) ** 2, [phi], [[1.0]], [0.0], ["phi"], periods=np.pi, units="rad"
+    ... )
     >>> figure = keras_valleys.plots.circle(bowl)
     >>> figure.axes[0].name
     '3d'
     """
     look = get_theme(theme)
     check_axes("circle", surface, 1, "Use `contour` for two axes.")
-    if surface.labels != ("phi",):
-        raise refusal(
-            "circle",
-            "a surface over an angle in radians, labelled 'phi'",
-            {"labels": surface.labels},
-            "Use `curve` for other coordinates.",
-        )
+    surface = closed(surface)
+    ring = Ring.of(surface)
     trajectories = as_list(trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
-    angles = [_angles(path, surface) for path in paths]
+    angles = [ring.angle(path.points[:, 0], path.turns[:, 0]) for path in paths]
     low, top, notes = limits(surface, paths)
     view = (low - 0.3 * (top - low), top)
     axes = _stage(look, _azimuth(angles), view)
-    draw_ring(axes, surface, look, view)
-    _draw_scales(axes, surface, look, low)
+    draw_ring(axes, ring, surface, look, view=view)
+    _draw_scales(axes, ring, surface, look, low)
     handles = []
     for path, phi, style in zip(paths, angles, path_styles(trajectories), strict=True):
         points = on_ring(phi, np.where(path.heights <= top, path.heights, np.nan))
@@ -86,10 +97,50 @@ def circle(surface, trajectories=(), *, theme="light"):
     return axes.figure
 
 
-def _angles(path, surface):
-    """The angles of a path: on both sides of a ring that was drawn from one."""
-    turns = path.turns[:, 0] if is_half(surface.coordinates[0]) else 0
-    return path.points[:, 0] + turns * np.pi
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ring:
+    """How a coordinate goes round the circle.
+
+    Attributes:
+        coordinates: Array of shape `(n,)`: those of the samples, of one period.
+        losses: The losses there, of the same shape.
+        period: The period.
+        scale: Angle for each unit of the coordinate.
+        sides: How many periods go round.
+    """
+
+    coordinates: np.ndarray
+    losses: np.ndarray
+    period: float
+    scale: float
+    sides: int
+
+    @classmethod
+    def of(cls, surface):
+        """The ring of a 1-D surface."""
+        (x,), (axis,) = surface.coordinates, axes_of(surface)
+        if axis.period is None:
+            raise ValueError(
+                "`circle` expects a surface with a period, sampled in steps shorter than that. "
+                f"Received: periods={surface.periods} over {surface.labels}, {len(x)} samples. "
+                "Use `curve`, or give the surface `periods=`."
+            )
+        once = slice(int(np.searchsorted(x, axis.start + axis.period * (1 + 1e-6), "right")))
+        sides = 2 * np.pi / axis.period
+        whole = surface.units[0] == "rad" and 0.5 < sides < MAX_SIDES + 0.5
+        whole = whole and abs(sides - round(sides)) < 1e-6
+        losses = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
+        return cls(
+            x[once],
+            losses[once],
+            axis.period,
+            1.0 if whole else 2 * np.pi / axis.period,
+            round(sides) if whole else 1,
+        )
+
+    def angle(self, coordinates, turns=0):
+        """The angles round the circle of coordinates, some periods on."""
+        return self.scale * (coordinates + turns * self.period)
 
 
 def _azimuth(angles):
@@ -113,7 +164,7 @@ def _stage(look, azimuth, view):
     return axes
 
 
-def _draw_scales(axes, surface, look, low):
+def _draw_scales(axes, ring, surface, look, low):
     """The angles round the floor, and the losses on the back."""
     floor, top = axes.get_zlim()
     viewer = np.radians(axes.azim)
@@ -123,14 +174,15 @@ def _draw_scales(axes, surface, look, low):
     for phi in np.radians(range(-135, 181, 45)):
         reach = 1.15 if np.cos(phi - viewer) > -0.2 else 0.62  # the wall hides what is behind it
         place = np.array([reach, reach, 1]) * on_ring(phi, floor)
-        axes.text(*place, coordinate_text(phi, "phi"), color=look.muted, ha="center", **style)
+        words = place_text([phi / ring.scale], surface)
+        axes.text(*place, words, color=look.muted, ha="center", **style)
     back = viewer + np.linspace(0.5, 1.5, 91) * np.pi
     end = np.array([1.06, 1.06, 1])
     for tick in MaxNLocator(4).tick_values(low, top):
         if low <= tick <= top:
-            ring = on_ring(back, tick)
-            axes.plot(*ring.T, color=look.muted, linewidth=0.7, linestyle=":", zorder=1.5)
-            axes.text(*ring[-1] * end, f"{tick:g}", color=look.ink, ha="right", **style)
+            line = on_ring(back, tick)
+            axes.plot(*line.T, color=look.muted, linewidth=0.7, linestyle=":", zorder=1.5)
+            axes.text(*line[-1] * end, f"{tick:g}", color=look.ink, ha="right", **style)
     place = on_ring(back[-1], top + 0.1 * (top - floor)) * end
     name = surface.loss_name.replace("_", " ")
     axes.text(*place, name, color=look.ink, ha="right", parse_math=False, **style)
@@ -179,33 +231,22 @@ def on_ring(phi, heights):
     return np.stack(np.broadcast_arrays(np.cos(phi), np.sin(phi), heights), axis=-1)
 
 
-def _sides(surface):
-    """The angles of the samples, once for each side of the ring."""
-    (phi,) = surface.coordinates
-    return [phi, phi + np.pi] if is_half(phi) else [phi]
-
-
-def is_half(phi):
-    """Whether the angles cover at most half a turn."""
-    return phi[-1] - phi[0] <= np.pi * (1 + 1e-6)
-
-
-def draw_ring(axes, surface, look, view):
-    """Draw a surface over an angle between the floor and the top of `view`."""
+def draw_ring(axes, ring, surface, look, *, view):
+    """Draw a `Ring` between the floor and the top of `view`, with the valleys of its surface."""
     floor, top = view
     viewer = np.radians(axes.azim)
-    heights = height_at(surface.coordinates[0], surface)
-    crest = np.where(heights <= top, heights, np.nan)
+    crest = np.where(ring.losses <= top, ring.losses, np.nan)
     valleys = [valley for valley in find_valleys(surface) if valley.loss <= top]
-    for turn, phi in enumerate(_sides(surface)):
+    for turn in range(ring.sides):
+        phi = ring.angle(ring.coordinates, turn)
         edges = np.linspace(phi[0], phi[-1], FACETS + 1)
-        tops = np.minimum(np.interp(edges, phi, heights), top)
+        tops = np.minimum(np.interp(edges, phi, ring.losses), top)
         _draw_wall(axes, edges, np.stack([np.full_like(tops, floor), tops]), look)
         for front in (False, True):
             z = np.where((np.cos(phi - viewer) > 0) == front, crest, np.nan)
             axes.plot(*on_ring(phi, z).T, color=look.muted, linewidth=2.6, zorder=4 if front else 2)
         for valley in valleys:
-            angle = valley.position[0] + turn * np.pi
+            angle = ring.angle(valley.position[0], turn)
             axes.plot(
                 *on_ring(angle, valley.loss)[:, None],
                 gid="valleys",

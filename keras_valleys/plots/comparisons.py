@@ -2,26 +2,54 @@
 
 import math
 import statistics
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.panels import add_title, panel_grid, set_view
 from keras_valleys.plots.style import (
     BLUE,
     add_caption,
-    coordinate_text,
     get_theme,
     new_figure,
     optimizer_color,
+    place_text,
     style_axes,
 )
+from keras_valleys.surfaces import Surface
+from keras_valleys.valleys import Valleys
 
 MAX_STARTS = 12
 
 
-def success(comparison, *, by=None, theme="light"):
+class Compared(Protocol):
+    """What the pictures read of a `keras_valleys.comparisons.Comparison`.
+
+    Attributes:
+        runs: The runs shown.
+        summaries: One per optimizer.
+        tuning: All runs of all learning rates that were tried.
+        valleys: The valleys of the surface, or `None`.
+        surface: The surface, or `None`.
+    """
+
+    @property
+    def runs(self) -> Sequence[Any]: ...
+    @property
+    def summaries(self) -> Sequence[Any]: ...
+    @property
+    def tuning(self) -> Sequence[Any]: ...
+    @property
+    def valleys(self) -> Valleys | None: ...
+    @property
+    def surface(self) -> Surface | None: ...
+
+
+def success(comparison: Compared, *, by: str | None = None, theme: str = "light") -> Figure:
     """The success of each optimizer, in numbers and colors.
 
     A row per optimizer, the best first. The first column is its success rate with the 95 %
@@ -127,7 +155,7 @@ def _rate_text(one):
 
 
 def _by_start(comparison):
-    counts = {}
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
     for run in comparison.runs:
         key = run.optimizer, f"start {run.start}"
         number, total = counts.get(key, (0, 0))
@@ -137,13 +165,14 @@ def _by_start(comparison):
 
 
 def _by_valley(comparison):
-    counts, found = {}, {}
+    counts: dict[tuple[str, str], int] = {}
+    found: dict[str, tuple[int, int]] = {}
     for run in comparison.runs:
         name = _place(run, comparison)
         counts[run.optimizer, name] = counts.get((run.optimizer, name), 0) + 1
         rank = {"diverged": 3, "failed": 4}.get(run.status, 2 if run.valley is None else 1)
         found[name] = (rank, run.valley or 0)
-    columns = sorted(found, key=found.get)
+    columns = sorted(found, key=lambda name: found[name])
     totals = {
         label: sum(n for (own, _), n in counts.items() if own == label) for label, _ in counts
     }
@@ -161,12 +190,12 @@ def _place(run, comparison):
         return run.status
     if run.valley is None:
         return "none"
-    valley, labels = comparison.valleys[run.valley], comparison.surface.labels
-    place = ", ".join(map(coordinate_text, valley.position, labels))
+    valley = comparison.valleys[run.valley]
+    place = place_text(valley.position, comparison.surface)
     return f"{place}\nloss {valley.loss:.3g}"
 
 
-def learning_rates(comparison, *, theme="light"):
+def learning_rates(comparison: Compared, *, theme: str = "light") -> Figure:
     """The final loss over the learning rate, of every rate that was tried.
 
     One panel per optimizer: a dot for each run, a line through the medians, and a ring round the
@@ -244,7 +273,7 @@ def learning_rates(comparison, *, theme="light"):
 
 def _by_rate(runs):
     """For each optimizer the final losses at each learning rate."""
-    groups = {}
+    groups: dict[str, dict[float, list[float]]] = {}
     for run in runs:
         by_rate = groups.setdefault(run.optimizer, {})
         loss = run.final_loss if run.status == "finished" else math.inf

@@ -1,19 +1,24 @@
 """Contours: a surface of two axes seen from above, with valleys and paths."""
 
+import dataclasses
+
 import numpy as np
 from matplotlib.colors import BoundaryNorm
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.paths import (
+    Trajectories,
     as_list,
     captions,
     check_axes,
     diverged_note,
     path_notes,
     path_of,
+    repeats,
 )
 from keras_valleys.plots.style import (
     add_caption,
@@ -21,24 +26,33 @@ from keras_valleys.plots.style import (
     add_legend,
     add_note,
     axis_of,
-    degree_locator,
     get_theme,
+    locator_of,
     new_figure,
     path_styles,
+    scales_of,
     style_axes,
 )
-from keras_valleys.valleys import Valleys
+from keras_valleys.surfaces import Surface
+from keras_valleys.valleys import Valleys, closed, like_closed
 
 NUM_LEVELS = 14
 MAX_VALLEYS = 60
 
 
-def contour(surface, trajectories=(), *, valleys=None, theme="light"):
+def contour(
+    surface: Surface,
+    trajectories: Trajectories = (),
+    *,
+    valleys: Valleys | None = None,
+    theme: str = "light",
+) -> Figure:
     """A 2-D surface from above: filled contours, the minimum, and the paths.
 
     The contours lie closer near the minimum: their distance from it in loss is a geometric
     series. Two orthonormal directions have one scale. Points where the loss is not finite are
-    hatched. An axis named "phi" is drawn in degrees, and paths are wrapped into its range.
+    hatched. Radians are drawn in degrees, and paths are wrapped into the range of an axis with a
+    period.
 
     Args:
         surface: A 2-D `keras_valleys.surfaces.Surface`.
@@ -76,6 +90,8 @@ def contour(surface, trajectories=(), *, valleys=None, theme="light"):
         )
     if valleys is not None:
         _check_valleys(valleys, surface)
+        surface = dataclasses.replace(surface, periods=valleys.surface.periods)
+    surface = closed(surface)
     trajectories = as_list(trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     figure = new_figure(look, (7.5, 5.6 + 0.12 * max(0, len(paths) - 5)))
@@ -109,8 +125,7 @@ def _check_valleys(valleys, surface):
 
 
 def _draw_path(axes, path, surface, style, look):
-    scales = [axis_of(label)[0] for label in surface.labels]
-    x, y = path.broken(path.points * scales).T
+    x, y = path.broken(path.points * scales_of(surface)).T
     color = style["color"]
     casing = [Stroke(linewidth=3.6, foreground=look.background), Normal()]
     line = dict(color=color, linestyle=style["linestyle"], linewidth=1.8, label=style["label"])
@@ -128,13 +143,13 @@ def draw_contour(axes, surface, look, *, mark=True):
     Returns:
         The contours, or `None` where no loss is finite, and the legend entries.
     """
-    (x_scale, x_text), (y_scale, y_text) = map(axis_of, surface.labels)
+    (x_scale, x_text), (y_scale, y_text) = (axis_of(surface, k) for k in (0, 1))
     x, y = surface.coordinates[0] * x_scale, surface.coordinates[1] * y_scale
     style_axes(axes, look, xlabel=x_text, ylabel=y_text)
     axes.set_xlim(x[0], x[-1])
     axes.set_ylim(y[0], y[-1])
-    axes.xaxis.set_major_locator(degree_locator(surface.labels[0]))
-    axes.yaxis.set_major_locator(degree_locator(surface.labels[1]))
+    axes.xaxis.set_major_locator(locator_of(surface, 0))
+    axes.yaxis.set_major_locator(locator_of(surface, 1))
     losses = np.ma.masked_invalid(surface.losses)
     entries = []
     if losses.mask.any():
@@ -172,14 +187,16 @@ def mark_valleys(axes, valleys, look):
     Returns:
         The legend entries.
     """
-    scales = [axis_of(label)[0] for label in valleys.surface.labels]
-    x, y = (c * s for c, s in zip(valleys.surface.coordinates, scales, strict=True))
+    surface = closed(valleys.surface)
+    scales, labels = scales_of(surface), like_closed(valleys.labels, surface.losses.shape)
+    x, y = (c * s for c, s in zip(surface.coordinates, scales, strict=True))
     shown = valleys[:MAX_VALLEYS]
     line = dict(colors=look.ink, linewidths=0.8, zorder=2)
     for valley in shown if len(valleys) > 1 else ():
-        axes.contour(x, y, (valleys.labels == valley.index).T.astype(float), [0.5], **line)
-    places = np.array([valley.position for valley in shown]).reshape(-1, 2) * scales
-    for valley, (u, v) in zip(shown, places, strict=True):
+        axes.contour(x, y, (labels == valley.index).T.astype(float), [0.5], **line)
+    places, owners = repeats(shown, surface)
+    places = places * scales
+    for valley, (u, v) in zip(owners, places, strict=True):
         axes.annotate(
             str(valley.index),
             (u, v),
@@ -234,9 +251,13 @@ def _hatch(axes, look):
 
 
 def is_isometric(surface):
-    """Whether lengths in the picture can be lengths in weight space: orthonormal directions."""
+    """Whether lengths in the picture can be lengths in weight space.
+
+    So it is along orthonormal directions in one unit.
+    """
     gram = np.asarray(surface.directions, "float64")
     gram = gram @ gram.T
     spans = [axis[-1] - axis[0] for axis in surface.coordinates]
     fits = max(spans) <= 4 * min(spans)  # else equal scales would leave a sliver
-    return bool(np.allclose(gram, np.eye(2), atol=1e-4)) and fits and "phi" not in surface.labels
+    same = surface.units[0] == surface.units[1]
+    return bool(np.allclose(gram, np.eye(2), atol=1e-4)) and fits and same

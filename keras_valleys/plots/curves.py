@@ -1,42 +1,55 @@
 """Loss curves: a surface of one axis, with valleys and paths."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from keras_valleys._checks import refusal
-from keras_valleys.plots.paths import as_list, captions, check_axes, height_at, limits, path_of
+from keras_valleys.plots.paths import (
+    Trajectories,
+    as_list,
+    captions,
+    check_axes,
+    height_at,
+    limits,
+    path_of,
+    repeats,
+)
 from keras_valleys.plots.style import (
     add_caption,
     add_colorbar,
     add_legend,
     add_note,
     axis_of,
-    coordinate_text,
-    degree_locator,
     get_theme,
+    locator_of,
     new_figure,
     path_styles,
+    place_text,
     style_axes,
 )
-from keras_valleys.valleys import find_valleys
+from keras_valleys.surfaces import Surface
+from keras_valleys.valleys import axes_of, closed, find_valleys
 
 MAX_ZOOMS = 4
 MARKS = 12  # on each path, so that paths of one color are told apart
 MAX_LABELS = 9
 
 
-def curve(surface, trajectories=(), *, theme="light"):
+def curve(surface: Surface, trajectories: Trajectories = (), *, theme: str = "light") -> Figure:
     """A 1-D surface unrolled, with its valleys and the paths on it.
 
     Every valley has a mark and its coordinate; those too narrow or too shallow to see are shown
-    once more, enlarged. Angles are wrapped into the surface's range, and a step through the pole
-    of the tangent is not drawn across the picture. What is not drawn is said above the axes, and
-    under the picture how far paths of models of several weights are from the line.
+    once more, enlarged. Where the surface has a period, paths are wrapped into its range, and a
+    step round its end is not drawn across the picture. What is not drawn is said above the axes,
+    and under the picture how far paths of models of several weights are from the line.
 
     Args:
-        surface: A 1-D `keras_valleys.surfaces.Surface`; "phi" is drawn in degrees.
+        surface: A 1-D `keras_valleys.surfaces.Surface`; radians are drawn in degrees.
         trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them. One is colored
             by step. Several have the color of their optimizer, and a panel of their own below
             the curve, where they are told apart: the coordinate at each step, time runs down.
@@ -59,6 +72,7 @@ def curve(surface, trajectories=(), *, theme="light"):
     """
     look = get_theme(theme)
     check_axes("curve", surface, 1, "Use `contour` for two axes.")
+    surface = closed(surface)
     trajectories = as_list(trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     low, top, notes = limits(surface, paths)
@@ -71,7 +85,7 @@ def curve(surface, trajectories=(), *, theme="light"):
     below = figure.add_subplot(next(rows), sharex=axes) if len(paths) > 1 else None
     panels = [axes, *(_zoom(figure, next(rows), surface, narrow, look) if narrow else [])]
     if below is not None:
-        handles = draw_paths(panels, below, paths, path_styles(trajectories), (surface, look))
+        handles = draw_paths(panels, below, paths, path_styles(trajectories), surface, look)
         add_legend(figure, look, handles)
     for path in paths[:1] if below is None else []:
         draw_one_path(panels, path, surface, look)
@@ -80,7 +94,9 @@ def curve(surface, trajectories=(), *, theme="light"):
     return figure
 
 
-def curves(surfaces, *, labels=None, theme="light"):
+def curves(
+    surfaces: Iterable[Surface], *, labels: Iterable[str] | None = None, theme: str = "light"
+) -> Figure:
     """Several 1-D surfaces one below the other, each with its valleys.
 
     The picture of the brain teaser: the same data and the same angle, and only another exponent of
@@ -112,6 +128,7 @@ def curves(surfaces, *, labels=None, theme="light"):
     surfaces = list(surfaces)
     labels = [surface.loss_name for surface in surfaces] if labels is None else list(labels)
     _check_curves(surfaces, labels)
+    surfaces = list(map(closed, surfaces))
     figure = new_figure(look, (7.0, 0.6 + 2.1 * len(surfaces)))
     panels = figure.subplots(len(surfaces), 1, sharex=True, squeeze=False)[:, 0]
     for axes, surface, label in zip(panels, surfaces, labels, strict=True):
@@ -136,12 +153,14 @@ def _check_curves(surfaces, labels):
             f"{len(surfaces)} surfaces, {len(labels)} labels",
             "Use labels=None for the loss names.",
         )
-    spans = [(s.labels[0], *s.coordinates[0][[0, -1]].round(6).tolist()) for s in surfaces]
+    spans = [
+        (s.labels[0], s.units[0], *s.coordinates[0][[0, -1]].round(6).tolist()) for s in surfaces
+    ]
     if len(set(spans)) > 1:
         raise refusal(
             "curves",
             "surfaces over one coordinate and range",
-            spans,
+            str(spans),
             "Evaluate them with the same `coordinates`.",
         )
 
@@ -155,7 +174,7 @@ def _narrow_valleys(surface, height):
         shallow = valley.depth < 0.03 * height
         if np.isfinite(width) and (shallow or width < 0.01 * (x[-1] - x[0])):
             widths[valley] = width
-    narrow = sorted(widths, key=widths.get)[:MAX_ZOOMS]
+    narrow = sorted(widths, key=lambda valley: widths[valley])[:MAX_ZOOMS]
     return sorted(narrow, key=lambda valley: valley.position[0])
 
 
@@ -171,27 +190,36 @@ def _half_width(valley, surface):
 
 def _zoom(figure, place, surface, valleys, look):
     """One small panel for each narrow valley."""
-    (x,), (label,) = surface.coordinates, surface.labels
-    scale, _ = axis_of(label)
-    y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
+    scale, _ = axis_of(surface)
+    x, y = _around(surface)
     panels = []
     for cell, valley in zip(place.subgridspec(1, len(valleys)), valleys, strict=True):
         axes = style_axes(figure.add_subplot(cell), look, size=10)
         axes.plot(x * scale, y, color=look.surface, linewidth=2.2)
-        mark_floors(axes, [valley], surface, look)
+        _mark_places(axes, [valley.position[0] * scale], [valley.loss], look)
         reach = 3 * _half_width(valley, surface)
         axes.set_xlim((valley.position[0] - reach) * scale, (valley.position[0] + reach) * scale)
         axes.set_ylim(valley.loss - 0.7 * valley.depth, valley.loss + 2.2 * valley.depth)
         axes.fill_between(x * scale, axes.get_ylim()[0], y, color=look.fill, linewidth=0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4 if len(valleys) < 3 else 2))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
-        name = f"enlarged: {coordinate_text(valley.position[0], label)}"
+        name = f"enlarged: {place_text(valley.position, surface)}"
         axes.set_title(name, color=look.muted, fontsize=9)
         panels.append(axes)
     return panels
 
 
-def draw_paths(panels, below, paths, styles, drawn):
+def _around(surface):
+    """A curve, on a ring with one more round on either side: a valley at its end is whole."""
+    (x,), (axis,) = surface.coordinates, axes_of(surface)
+    y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
+    if not axis.joined:
+        return x, y
+    rounds = axis.nodes + axis.period * np.arange(-1, 2)[:, None]
+    return rounds.ravel(), np.tile(y[: len(axis.nodes)], 3)
+
+
+def draw_paths(panels, below, paths, styles, surface, look):
     """Several paths on the curve, and below it the coordinate of each at each step.
 
     Args:
@@ -199,13 +227,13 @@ def draw_paths(panels, below, paths, styles, drawn):
         below: The axes for the steps.
         paths: List of `Path`.
         styles: What `path_styles` returns for them.
-        drawn: The surface and the `Theme`.
+        surface: The surface.
+        look: The `Theme`.
 
     Returns:
         One handle for the legend per path.
     """
-    surface, look = drawn
-    scale, text = axis_of(surface.labels[0])
+    scale, text = axis_of(surface)
     style_axes(below, look, xlabel=text, ylabel="step")
     panels[0].set_xlabel("")
     panels[0].tick_params(labelbottom=False)
@@ -245,7 +273,7 @@ def _mark_ends(axes, x, y, style, look):
 
 def draw_one_path(panels, path, surface, look):
     """One path, colored by step."""
-    scale, _ = axis_of(surface.labels[0])
+    scale, _ = axis_of(surface)
     x, y = path.points[:, 0] * scale, path.heights
     points = [_color_by_step(axes, x, y, path, look) for axes in panels]
     add_colorbar(points[0], panels[0], look, label="step")
@@ -288,8 +316,8 @@ def draw_curve(axes, surface, look, *, view, mark=None):
     Returns:
         The list of valleys.
     """
-    (x,), (label,) = surface.coordinates, surface.labels
-    scale, text = axis_of(label)
+    (x,) = surface.coordinates
+    scale, text = axis_of(surface)
     low, top = view
     style_axes(axes, look, xlabel=text, ylabel=surface.loss_name.replace("_", " "))
     y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
@@ -300,7 +328,7 @@ def draw_curve(axes, surface, look, *, view, mark=None):
     axes.fill_between(x * scale, floor, y, color=look.fill, linewidth=0, zorder=1)
     axes.set_xlim(x[0] * scale, x[-1] * scale)
     axes.set_ylim(floor, top + 0.03 * (top - low))
-    axes.xaxis.set_major_locator(degree_locator(label))
+    axes.xaxis.set_major_locator(locator_of(surface))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, prune="lower"))
     _label_valleys(axes, valleys, surface, look)
     mark_floors(axes, valleys, surface, look, color=mark)
@@ -308,8 +336,8 @@ def draw_curve(axes, surface, look, *, view, mark=None):
 
 
 def _label_valleys(axes, valleys, surface, look):
-    (x,), (label,) = surface.coordinates, surface.labels
-    scale, _ = axis_of(label)
+    (x,) = surface.coordinates
+    scale, _ = axis_of(surface)
     shown = sorted(valleys[:MAX_LABELS], key=lambda valley: valley.position[0])
     places = spread([v.position[0] * scale for v in shown], 0.1, x[0] * scale, x[-1] * scale)
     bottom, top = axes.get_ylim()
@@ -328,7 +356,7 @@ def _label_valleys(axes, valleys, surface, look):
         axes.text(
             place,
             height,
-            coordinate_text(valley.position[0], label),
+            place_text(valley.position, surface),
             color=look.ink,
             fontsize=10,
             ha="center",
@@ -339,10 +367,15 @@ def _label_valleys(axes, valleys, surface, look):
 
 def mark_floors(axes, valleys, surface, look, *, color=None):
     """A ring at the floor of each valley, also where it is not labelled."""
-    scale, _ = axis_of(surface.labels[0])
+    places, owners = repeats(valleys, surface)
+    losses = [valley.loss for valley in owners]
+    _mark_places(axes, places[:, 0] * axis_of(surface)[0], losses, look, color=color)
+
+
+def _mark_places(axes, x, y, look, *, color=None):
     axes.plot(
-        [valley.position[0] * scale for valley in valleys],
-        [valley.loss for valley in valleys],
+        x,
+        y,
         gid="valleys",
         linestyle="",
         marker="o",

@@ -1,12 +1,14 @@
 """The data: rows, their split, and a fit."""
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.style import BLUE, ORANGE, add_legend, get_theme, new_figure, style_axes
 
 
-def data(x, y, *, theme="light"):
+def data(x: ArrayLike, y: ArrayLike, *, theme: str = "light") -> Figure:
     """All data as points.
 
     Args:
@@ -34,7 +36,9 @@ def data(x, y, *, theme="light"):
     return axes.figure
 
 
-def split(train, test, *, theme="light"):
+def split(
+    train: tuple[ArrayLike, ArrayLike], test: tuple[ArrayLike, ArrayLike], *, theme: str = "light"
+) -> Figure:
     """Training and test rows apart.
 
     Args:
@@ -65,7 +69,13 @@ def split(train, test, *, theme="light"):
     return axes.figure
 
 
-def fit(test, predictions, *, label="fit", theme="light"):
+def fit(
+    test: tuple[ArrayLike, ArrayLike],
+    predictions: ArrayLike,
+    *,
+    label: str = "fit",
+    theme: str = "light",
+) -> Figure:
     """Test rows and the line that a model draws through them.
 
     Args:
@@ -89,12 +99,12 @@ def fit(test, predictions, *, label="fit", theme="light"):
     """
     look = get_theme(theme)
     x, y = _columns("fit", *test)
-    _, predictions = _columns("fit", x, predictions)
+    _, line = _columns("fit", x, predictions)
     axes = _plane(look, x, y)
     dots = axes.scatter(x, y, s=10, color=BLUE, linewidths=0, label="test data")
     order = np.argsort(x, kind="stable")
-    line = dict(color=look.accent, linewidth=2.5, label=label)
-    handles = [dots, *axes.plot(x[order], predictions[order], **line)]
+    style = dict(color=look.accent, linewidth=2.5, label=label)
+    handles = [dots, *axes.plot(x[order], line[order], **style)]
     add_legend(axes.figure, look, handles, loc="outside upper center", markerscale=2)
     return axes.figure
 

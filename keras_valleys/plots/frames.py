@@ -3,19 +3,26 @@
 import dataclasses
 import io
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.colors import is_color_like, to_hex, to_rgb
+from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.lines import Line2D
+from matplotlib.typing import ColorType
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.contours import draw_contour, is_isometric
 from keras_valleys.plots.curves import draw_curve
-from keras_valleys.plots.paths import diverged_note, limits, place, thin
-from keras_valleys.plots.style import add_note, axis_of, get_theme, new_figure
+from keras_valleys.plots.paths import diverged_note, limits, place
+from keras_valleys.plots.style import add_note, get_theme, new_figure, scales_of
+from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import thin
+from keras_valleys.valleys import closed
 
 NUM_COLORS = 200  # of the surface; the other 56 of a palette are for the path
 NUM_ROWS = 300  # of a path: more cannot be told apart in a frame, and cost time
@@ -48,11 +55,19 @@ class SurfaceFrames:
     b'PNG'
     """
 
-    def __init__(self, surface, *, size=(640, 480), theme="light", num_steps=None, color=None):
+    def __init__(
+        self,
+        surface: Surface,
+        *,
+        size: tuple[int, int] = (640, 480),
+        theme: str = "light",
+        num_steps: int | None = None,
+        color: ColorType | None = None,
+    ) -> None:
         _check_size(size)
         self._look = look = get_theme(theme)
         self.size = tuple(map(int, size))
-        self._surface = surface
+        self._surface = closed(surface)
         self._of_steps = "" if num_steps is None else f" of {num_steps}"
         # A tenth of a pixel more: the canvas rounds the size in inches down.
         self.figure = new_figure(look, [(pixels + 0.1) / 100 for pixels in self.size])
@@ -69,7 +84,7 @@ class SurfaceFrames:
         self._indices, self._own_colors = _quantize(self._pixels)
         self.set_color(color)
 
-    def set_color(self, color):
+    def set_color(self, color: ColorType | None) -> None:
         """Color the paths of the frames to come.
 
         Args:
@@ -94,7 +109,7 @@ class SurfaceFrames:
         self._palette = Image.new("P", (1, 1))
         self._palette.putpalette(self._colors)
 
-    def image(self, coordinates, losses, step):
+    def image(self, coordinates: ArrayLike, losses: ArrayLike, step: int) -> Image.Image:
         """The path so far, as a palette image of the frame's size.
 
         Args:
@@ -126,11 +141,13 @@ class SurfaceFrames:
         image.putpalette(self._colors)
         return image
 
-    def png(self, coordinates, losses, step):
+    def png(self, coordinates: ArrayLike, losses: ArrayLike, step: int) -> bytes:
         """What `image` returns, as the bytes of a PNG."""
         return encode(self.image(coordinates, losses, step))
 
-    def animation(self, coordinates, losses, steps, num_frames=30):
+    def animation(
+        self, coordinates: ArrayLike, losses: ArrayLike, steps: ArrayLike, num_frames: int = 30
+    ) -> bytes:
         """The whole path as it grows, as an animated GIF that loops.
 
         Args:
@@ -146,16 +163,17 @@ class SurfaceFrames:
             ValueError: There are no rows, the shapes do not belong together, or `num_frames` is
                 less than 1.
         """
-        coordinates, losses = self._checked(coordinates, losses)
-        if not len(losses) or np.shape(steps) != losses.shape or num_frames < 1:
+        places, known = self._checked(coordinates, losses)
+        numbers = np.asarray(steps)
+        if not len(known) or numbers.shape != known.shape or num_frames < 1:
             raise refusal(
                 "SurfaceFrames.animation",
                 "at least one row, one step for each, and `num_frames` to be >= 1",
-                f"{len(losses)} rows, steps of shape {np.shape(steps)}, num_frames={num_frames}",
+                f"{len(known)} rows, steps of shape {numbers.shape}, num_frames={num_frames}",
                 "Record a step first.",
             )
-        lengths = np.unique(np.linspace(1, len(losses), num_frames).round().astype(int))
-        return animate([self.image(coordinates[:n], losses[:n], steps[n - 1]) for n in lengths])
+        lengths = np.unique(np.linspace(1, len(known), num_frames).round().astype(int))
+        return animate([self.image(places[:n], known[:n], numbers[n - 1]) for n in lengths])
 
     def _draw_surface(self, look):
         if self._surface.losses.ndim == 1:
@@ -196,8 +214,7 @@ class SurfaceFrames:
         coordinates, losses = self._checked(coordinates, losses)
         rows = thin(len(losses), NUM_ROWS)
         path = place(coordinates[rows], losses[rows], self._surface)
-        scales = [axis_of(label)[0] for label in self._surface.labels]
-        columns = path.points * scales
+        columns = path.points * scales_of(self._surface)
         if columns.shape[1] == 1:
             columns = np.column_stack([columns, path.heights])
         self._line.set_data(*path.broken(columns).T)
@@ -208,7 +225,7 @@ class SurfaceFrames:
         self._caption.text = f"step {step}{self._of_steps}{loss}"
 
 
-def animate(images):
+def animate(images: Iterable[Image.Image]) -> bytes:
     """Images of one size as an animation that loops.
 
     Args:
@@ -251,7 +268,7 @@ def animate(images):
     return buffer.getvalue()
 
 
-def encode(picture):
+def encode(picture: Figure | Image.Image) -> bytes:
     """A figure, or an image, as a PNG of its own size, such as event files hold.
 
     Args:
@@ -272,8 +289,14 @@ def encode(picture):
         # Runs of one color are what a palette image has: smaller and twice as fast as a search.
         picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     else:
-        whole = {"dpi": picture.dpi, "bbox_inches": picture.bbox_inches, "pad_inches": 0}
-        picture.savefig(buffer, format="png", facecolor=picture.get_facecolor(), **whole)
+        picture.savefig(
+            buffer,
+            format="png",
+            facecolor=picture.get_facecolor(),
+            dpi=picture.dpi,
+            bbox_inches=picture.bbox_inches,
+            pad_inches=0,
+        )
     return buffer.getvalue()
 
 
@@ -281,7 +304,7 @@ def _quantize(pixels):
     """The surface as indices into a palette, and the colors of that palette."""
     image = Image.fromarray(pixels[..., :3])
     image = image.quantize(NUM_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    own = image.getpalette()[: 3 * NUM_COLORS]
+    own = (image.getpalette() or [])[: 3 * NUM_COLORS]
     return np.array(image), own + [0] * (3 * NUM_COLORS - len(own))
 
 
@@ -294,8 +317,8 @@ def _blends(look):
     pairs = [(accent, ground), (accent, fill), (accent, surface), (accent, head), (ink, ground)]
     pairs += [(head, fill), (head, surface)]
     weights = np.linspace(1, 0, 8, endpoint=False)[:, None]
-    pairs = np.array(pairs)[:, :, None]
-    blends = weights * pairs[:, 0] + (1 - weights) * pairs[:, 1]
+    above, below = np.array(pairs).swapaxes(0, 1)[:, :, None]
+    blends = weights * above + (1 - weights) * below
     return blends.round().astype(int).flatten().tolist()
 
 

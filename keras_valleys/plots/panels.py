@@ -3,25 +3,37 @@
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from keras_valleys.plots.contours import draw_contour, is_isometric
-from keras_valleys.plots.paths import as_list, captions, limits, path_notes, path_of, thin
+from keras_valleys.plots.paths import (
+    Trajectories,
+    as_list,
+    captions,
+    limits,
+    path_notes,
+    path_of,
+)
 from keras_valleys.plots.style import (
     add_caption,
     add_colorbar,
     axis_of,
-    degree_locator,
     get_theme,
+    locator_of,
     new_figure,
     optimizer_color,
+    scales_of,
     style_axes,
 )
-from keras_valleys.valleys import find_valleys
+from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectory, thin
+from keras_valleys.valleys import axes_of, closed, find_valleys
 
 MAX_TITLE = 22  # characters
 
 
-def path_panels(surface, trajectories, *, theme="light"):
+def path_panels(surface: Surface, trajectories: Trajectories, *, theme: str = "light") -> Figure:
     """The paths of many optimizers on one surface.
 
     One panel per label holds all paths of that label, from a hollow to a filled mark; all panels
@@ -30,7 +42,7 @@ def path_panels(surface, trajectories, *, theme="light"):
     the curve lie side by side. Over two axes each panel is the surface from above.
 
     Args:
-        surface: A 1-D or 2-D `keras_valleys.surfaces.Surface`; "phi" is drawn in degrees.
+        surface: A 1-D or 2-D `keras_valleys.surfaces.Surface`; radians are drawn in degrees.
         trajectories: A list of `keras_valleys.trajectories.Trajectory`.
         theme: "light" or "dark".
 
@@ -52,7 +64,7 @@ def path_panels(surface, trajectories, *, theme="light"):
     >>> [axes.get_title("left") for axes in figure.axes[2:]]
     ['sgd', 'adam']
     """
-    look = get_theme(theme)
+    look, surface = get_theme(theme), closed(surface)
     trajectories = as_list(trajectories)
     groups = {
         label: [path_of(trajectory, surface) for trajectory in group]
@@ -67,8 +79,8 @@ def path_panels(surface, trajectories, *, theme="light"):
 
 
 def _on_curve(surface, groups, look):
-    (x,), (label,) = surface.coordinates, surface.labels
-    scale, text = axis_of(label)
+    (x,), (axis,) = surface.coordinates, axes_of(surface)
+    scale, text = axis_of(surface)
     options = dict(header=0.75, xlabel=text, ylabel="step")
     figure, panels, headers = panel_grid(list(groups), look, **options)
     low, top, _ = limits(surface)
@@ -79,17 +91,18 @@ def _on_curve(surface, groups, look):
         axes.fill_between(x * scale, low - 0.1 * (top - low), y, color=look.fill, linewidth=0)
         axes.set_ylim(low - 0.1 * (top - low), top)
         axes.set_xlim(x[0] * scale, x[-1] * scale)
-        axes.xaxis.set_major_locator(degree_locator(label))
+        axes.xaxis.set_major_locator(locator_of(surface))
         axes.tick_params(labelbottom=False, labelleft=not number)
     valleys = find_valleys(surface)
     last = max((path.steps[-1] for group in groups.values() for path in group), default=1)
     for axes, (name, paths) in zip(panels, groups.items(), strict=True):
         for valley in valleys:
-            ends = [ridge * scale for ridge in valley.ridges]
-            if valley.index == 0:
-                axes.axvspan(*ends, color=look.fill, linewidth=0, zorder=0)
-            for end in ends:
-                axes.axvline(end, color=look.surface, linewidth=0.6, zorder=1)
+            for shift in axis.shifts(*valley.ridges, x[-1]):
+                ends = [(ridge + shift) * scale for ridge in valley.ridges]
+                if valley.index == 0:
+                    axes.axvspan(*ends, color=look.fill, linewidth=0, zorder=0)
+                for end in ends:
+                    axes.axvline(end, color=look.surface, linewidth=0.6, zorder=1)
         draw_walks(axes, paths, name, surface, look)
         add_title(axes, look, name, _note(paths))
     panels[0].set_ylim(1.04 * last, -0.04 * last)
@@ -98,7 +111,7 @@ def _on_curve(surface, groups, look):
 
 
 def _on_plane(surface, groups, look):
-    (x_scale, x_text), (y_scale, y_text) = map(axis_of, surface.labels)
+    x_text, y_text = (axis_of(surface, k)[1] for k in (0, 1))
     across, up = (axis[-1] - axis[0] for axis in surface.coordinates)
     equal = is_isometric(surface) and across / 2 <= up <= 2 * across  # else panels are slivers
     height = 2.7 * up / across if equal else 2.3
@@ -117,10 +130,9 @@ def _on_plane(surface, groups, look):
         axes.set_aspect("equal" if equal else "auto")
         color = optimizer_color(name)
         for path in paths:
-            columns = path.points[:, 0] * x_scale, path.points[:, 1] * y_scale
-            line = path.broken(np.stack(columns, axis=1)).T
-            axes.plot(*line, color=color, linewidth=1.2, alpha=0.85, zorder=4)
-            mark_ends(axes, *columns, color, look)
+            points = path.points * scales_of(surface)
+            axes.plot(*path.broken(points).T, color=color, linewidth=1.2, alpha=0.85, zorder=4)
+            mark_ends(axes, *points.T, color, look)
         add_title(axes, look, name, _note(paths))
     if contours is not None:
         bar = add_colorbar(contours, panels, look, label=surface.loss_name.replace("_", " "))
@@ -133,7 +145,7 @@ def _note(paths):
     return "; ".join(note for note in path_notes(paths) if note)
 
 
-def loss_panels(trajectories, *, theme="light"):
+def loss_panels(trajectories: Trajectories, *, theme: str = "light") -> Figure:
     """The loss of many optimizers at each step.
 
     One panel per label holds all runs of that label as thin lines and their median as a thick one;
@@ -199,8 +211,8 @@ def _median(group):
     steps = group[0].steps
     for one in group[1:]:
         steps = np.intersect1d(steps, one.steps)
-    rows = [one.losses[np.searchsorted(one.steps, steps)] for one in group]
-    rows = np.where(np.isfinite(rows), np.array(rows, "float64"), np.inf)
+    rows = np.array([one.losses[np.searchsorted(one.steps, steps)] for one in group], "float64")
+    rows[~np.isfinite(rows)] = np.inf
     middle = np.median(rows, axis=0) if len(steps) else np.empty(0)
     keep = thin(len(steps))
     return steps[keep], _finite(middle)[keep]
@@ -212,7 +224,7 @@ def _finite(values):
 
 def by_label(trajectories):
     """Trajectories by their labels, in the order in which these appear."""
-    groups = {}
+    groups: dict[str, list[Trajectory]] = {}
     for number, trajectory in enumerate(trajectories):
         name = " ".join(str(trajectory.label).split()) or f"path {number + 1}"
         groups.setdefault(name, []).append(trajectory)
@@ -240,7 +252,8 @@ def panel_grid(labels, look, *, header=0.0, size=(2.7, 1.9), xlabel="", ylabel="
     figure = new_figure(look, (width, size[1] * (rows + header) + 0.8))
     heights = [header] * (header > 0) + [1.0] * rows
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
-    headers, panels = [], []
+    headers: list[Axes] = []
+    panels: list[Axes] = []
     for k in range(columns if header else 0):
         headers.append(figure.add_subplot(grid[0, k], sharey=headers[0] if headers else None))
     for k in range(count):
@@ -313,7 +326,7 @@ def set_view(axes, losses, first):
 
 def draw_walks(axes, paths, label, surface, look):
     """Paths over the steps, which run down, along the coordinate of a 1-D surface."""
-    scale, _ = axis_of(surface.labels[0])
+    scale, _ = axis_of(surface)
     color = optimizer_color(label)
     for path in paths:
         x = path.points[:, 0] * scale

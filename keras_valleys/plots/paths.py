@@ -1,15 +1,18 @@
 """Paths on a surface: where they are drawn, what is shown, and what is said of both."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterable
 
 import numpy as np
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.style import name_of
-from keras_valleys.trajectories import Projection, Trajectory, on_surface
-from keras_valleys.valleys import find_valleys
+from keras_valleys.trajectories import MAX_ROWS, Projection, Trajectory, on_surface, thin
+from keras_valleys.valleys import axes_of, find_valleys, shown_range
 
-MAX_ROWS = 1000
+Trajectories = Trajectory | Iterable[Trajectory]
+
 MAX_LINES = 3
 
 
@@ -18,11 +21,11 @@ class Path:
     """A path on a surface, ready to be drawn.
 
     Attributes:
-        points: Array of shape `(n, K)` in units of the surface's coordinates, angles wrapped into
-            the surface's range; NaN outside of it.
+        points: Array of shape `(n, K)` in units of the surface's coordinates, wrapped into the
+            surface's range on axes with a period; NaN outside of it.
         heights: Array of shape `(n,)`: the losses; where unknown, the height of the surface.
         steps: Array of shape `(n,)`.
-        turns: Array of shape `(n, K)`: the half turns by which angles were wrapped.
+        turns: Array of shape `(n, K)`: the periods by which coordinates were wrapped.
         jumps: Booleans of shape `(n - 1,)`: the way to the next row is not to be drawn.
         hidden: How many rows are outside of the surface, and how many diverged.
         stride: One row in so many is here.
@@ -43,7 +46,7 @@ class Path:
         return np.insert(np.asarray(values, "float64"), np.flatnonzero(self.jumps) + 1, np.nan, 0)
 
 
-def as_list(trajectories):
+def as_list(trajectories: Trajectories) -> list[Trajectory]:
     """One trajectory or several, as a list."""
     return [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
 
@@ -63,7 +66,7 @@ def place(coordinates, losses, surface, *, steps=None):
     points, turns = wrap(coordinates, surface)
     outside = np.any(np.isnan(points), axis=1)
     counts = int(np.sum(outside & ~diverged)), int(np.sum(diverged))
-    rows = thin(len(points))
+    rows = thin(len(points), MAX_ROWS)
     hidden = (outside | diverged)[rows]
     points = np.where(hidden[:, None], np.nan, points[rows])
     turns, heights = turns[rows], np.where(hidden, np.nan, losses[rows])
@@ -75,53 +78,42 @@ def place(coordinates, losses, surface, *, steps=None):
     return Path(points, heights, steps[rows], turns, jumps, counts, stride)
 
 
-def thin(num_rows, max_rows=MAX_ROWS):
-    """At most `max_rows` rows and the last; a longer path keeps a subset of a shorter one's.
-
-    Of steps that jump to and fro across a valley, every second would lie on the same side: the
-    stride is odd.
-    """
-    stride = 1
-    while num_rows > stride * max_rows:
-        stride *= 3
-    rows = np.arange(0, num_rows, stride)
-    return np.append(rows, num_rows - 1) if num_rows and rows[-1] != num_rows - 1 else rows
-
-
 def wrap(coordinates, surface):
-    """Coordinates in the surface's range or NaN, and the half turns that it took, `(n, K)` both.
-
-    Only angles turn: a line at phi and at phi + pi is the same line.
-    """
-    points, turns = coordinates.copy(), np.zeros_like(coordinates)
-    for k, (axis, label) in enumerate(zip(surface.coordinates, surface.labels, strict=True)):
-        start, stop = axis[0], axis[-1]
-        slack = 1e-6 * (stop - start)  # float32 weights at the very end of a float64 axis
-        if label == "phi":
-            away = (points[:, k] < start - slack) | (points[:, k] > stop + slack)
-            turns[:, k] = np.where(away, np.floor((points[:, k] - start) / np.pi), 0)
-            points[:, k] -= turns[:, k] * np.pi
-            # So far off that float32 has lost the place within a half turn: nowhere.
-            lost = np.spacing(np.abs(coordinates[:, k]).astype("float32")) > np.pi / 1000
-            points[lost, k] = np.nan
-        inside = (points[:, k] >= start - slack) & (points[:, k] <= stop + slack)
-        points[:, k] = np.where(inside, points[:, k], np.nan)
+    """Coordinates in the surface's range or NaN, and the periods that it took, `(n, K)` both."""
+    points, turns = np.empty(coordinates.shape), np.empty(coordinates.shape)
+    for k, (axis, x) in enumerate(zip(axes_of(surface), surface.coordinates, strict=True)):
+        points[:, k], turns[:, k] = axis.unroll(coordinates[:, k], x[-1])
     return points, turns
 
 
 def _jumps(points, turns, surface):
     jumps = np.any(np.diff(turns, axis=0) != 0, axis=1)
-    for k, label in enumerate(surface.labels):
-        if label == "phi":  # a wrapped weight jumps by half a turn, the short way is round the pole
-            jumps |= np.abs(np.diff(points[:, k])) > np.pi / 2
+    for axis, column in zip(axes_of(surface), points.T, strict=True):
+        jumps |= axis.jumps(column)  # a weight that its constraint wraps
     return jumps
 
 
 def height_at(coordinates, surface):
-    """The height of a 1-D surface between its samples; NaN where it is not finite."""
-    (axis,) = surface.coordinates
+    """The height of a 1-D surface between its samples; NaN where it is not finite, and outside."""
+    (x,), (axis,) = surface.coordinates, axes_of(surface)
     losses = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
-    return np.interp(coordinates, axis, losses)
+    return np.interp(axis.unroll(coordinates, x[-1])[0], x, losses)
+
+
+def repeats(valleys, surface):
+    """The position of each valley at all places in a picture that are one with it.
+
+    Returns:
+        Array of shape `(n, K)` and one of shape `(n,)`: the valley of each.
+    """
+    rings = list(zip(axes_of(surface), surface.coordinates, strict=True))
+    rows, owners = [], []
+    for valley in valleys:
+        pairs = zip(valley.position, rings, strict=True)
+        places = list(itertools.product(*(axis.repeats(c, x[-1]) for c, (axis, x) in pairs)))
+        rows += places
+        owners += [valley] * len(places)
+    return np.array(rows).reshape(-1, len(rings)), owners
 
 
 def height_on(points, surface):
@@ -146,43 +138,14 @@ def height_on(points, surface):
 def limits(surface, paths=()):
     """What part of a surface to show: the lowest loss, the highest, and notes on what is left out.
 
-    All valleys and the ridges between them lie in view, and the paths as far as they do not dwarf
-    them. Without a pole nothing is cut.
+    See `keras_valleys.valleys.shown_range`.
     """
-    finite = surface.losses[np.isfinite(surface.losses)].astype("float64")
-    if not finite.size:
-        return 0.0, 1.0, ["", diverged_note(surface), *_notes_of(paths, 1.0)]
-    low, high = float(finite.min()), float(finite.max())
-    top = _highest_ridge(surface, finite)
-    heights = np.concatenate([path.heights for path in paths] or [[]])
-    heights = heights[np.isfinite(heights)]
-    if heights.size:
-        room = 4 if surface.losses.ndim == 1 else 2
-        room = room * (top - low) if top > low else np.inf  # of a constant surface
-        top = max(top, min(float(heights.max()), low + room))
-        low = min(low, float(heights.min()))
-    top, cut = _cut(low, low + 1.2 * (top - low), high)
+    found = find_valleys(surface) if surface.losses.ndim == 1 else surface
+    ranges = [shown_range(found, path.heights) for path in paths] or [shown_range(found)]
+    low, top = min(low for low, _ in ranges), max(top for _, top in ranges)
+    is_cut = np.any(surface.losses[np.isfinite(surface.losses)] > top)
+    cut = f"cut at loss {top:.4g}" if is_cut else ""
     return low, top, [cut, diverged_note(surface), *_notes_of(paths, top)]
-
-
-def _highest_ridge(surface, finite):
-    if surface.losses.ndim == 2:
-        return np.quantile(finite, 0.9)
-    marks = [np.quantile(finite, 0.6)]
-    for valley in find_valleys(surface):
-        marks.append(valley.loss + (valley.depth if np.isfinite(valley.depth) else 0.0))
-    # Rounding makes valleys of its own at a pole: what only 3% of the surface exceeds is no mark.
-    return max(mark for mark in marks if mark <= max(np.quantile(finite, 0.97), marks[0]))
-
-
-def _cut(low, top, high):
-    """The top of a picture as a round number, and a note, where the surface goes on above it."""
-    if high <= low + 1.5 * (top - low):
-        top = max(high, top)
-        return float(top if top > low else low + max(abs(low), 1.0)), ""
-    digit = 10.0 ** (np.floor(np.log10(top - low)) - 1) if top > low else 1.0
-    top = float(np.ceil(top / digit) * digit)
-    return (top, f"cut at loss {top:.4g}") if top > low else (float(high), "")
 
 
 def _notes_of(paths, top):

@@ -1,27 +1,34 @@
 """Pictures over the steps of a training."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from keras_valleys._checks import refusal
-from keras_valleys.plots.paths import as_list, sentence
+from keras_valleys.plots.paths import Trajectories, as_list, sentence
 from keras_valleys.plots.style import (
     add_caption,
     add_legend,
     add_note,
-    axis_of,
     get_theme,
     name_of,
     new_figure,
     path_styles,
     style_axes,
 )
+from keras_valleys.surfaces import axis_text, shown_as
 from keras_valleys.trajectories import Projection
 
-PAIR = ("-", (0, (4, 1.5)))  # what is true, and what it is compared with
+PAIR: tuple[Any, Any] = (
+    "-",
+    (0, (4, 1.5)),
+)  # line styles: what is true, and what it is compared with
 
 
-def loss_by_step(trajectories, *, theme="light"):
+def loss_by_step(trajectories: Trajectories, *, theme: str = "light") -> Figure:
     """The loss at each step.
 
     Args:
@@ -42,19 +49,28 @@ def loss_by_step(trajectories, *, theme="light"):
     >>> figure.axes[0].lines[0].get_ydata()
     array([0.61,  nan])
     """
-    rows = [np.asarray(t.losses, "float64") for t in as_list(trajectories)]
-    axes = _over_steps(trajectories, rows, get_theme(theme), "loss")
-    _scale(axes, np.concatenate(rows or [[]]), 1000)
+    look, paths = get_theme(theme), as_list(trajectories)
+    rows = [np.asarray(path.losses, "float64") for path in paths]
+    axes = _over_steps(paths, rows, look, "loss")
+    _scale(axes, np.concatenate([np.empty(0), *rows]), 1000)
     return axes.figure
 
 
-def weight_by_step(trajectories, *, index=0, name="phi", theme="light"):
+def weight_by_step(
+    trajectories: Trajectories,
+    *,
+    index: int = 0,
+    name: str = "weight",
+    unit: str = "",
+    theme: str = "light",
+) -> Figure:
     """One weight at each step.
 
     Args:
         trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them.
         index: Number of the weight in the flat weight vector.
-        name: Name of the weight; "phi" is an angle in radians and is drawn in degrees.
+        name: Name of the weight.
+        unit: Its unit; "rad" is drawn in degrees.
         theme: "light" or "dark".
 
     Returns:
@@ -66,7 +82,7 @@ def weight_by_step(trajectories, *, index=0, name="phi", theme="light"):
     Example:
 
     >>> path = keras_valleys.trajectories.Trajectory([0, 1], [[np.pi / 4], [0.0]], [0.6, 0.5])
-    >>> figure = keras_valleys.plots.weight_by_step(path)
+    >>> figure = keras_valleys.plots.weight_by_step(path, name="phi", unit="rad")
     >>> figure.axes[0].lines[0].get_ydata()
     array([45.,  0.])
     """
@@ -80,13 +96,12 @@ def weight_by_step(trajectories, *, index=0, name="phi", theme="light"):
             f"index={index}, trajectories of {sizes} weights",
             "Use index=0 for the first weight.",
         )
-    scale, text = axis_of(name)
+    scale, _ = shown_as(unit)
     rows = [np.asarray(path.weights[:, index], "float64") * scale for path in paths]
-    return _over_steps(paths, rows, look, text).figure
+    return _over_steps(paths, rows, look, axis_text(name, unit)).figure
 
 
-def _over_steps(trajectories, rows, look, ylabel):
-    paths = as_list(trajectories)
+def _over_steps(paths, rows, look, ylabel):
     figure = new_figure(look, (7.0, 4.0))
     axes = style_axes(figure.add_subplot(), look, xlabel="step", ylabel=ylabel)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -104,7 +119,7 @@ def _over_steps(trajectories, rows, look, ylabel):
     return axes
 
 
-def honesty(projections, *, theme="light"):
+def honesty(projections: Projection | Iterable[Projection], *, theme: str = "light") -> Figure:
     """How far the picture of a path on a surface can be trusted, step by step.
 
     Above, the true loss beside the loss at the nearest point of the line or plane: where they part,

@@ -10,9 +10,11 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from keras_valleys._checks import refusal
+from keras_valleys.surfaces import axis_text, coordinate_text, shown_as
 
 # Okabe-Ito, without black and yellow, which vanish on a dark and on a light background.
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = COLORS = (
@@ -103,7 +105,7 @@ def get_theme(name):
     return _THEMES[name]
 
 
-def optimizer_color(label):
+def optimizer_color(label: str) -> str:
     """The color of an optimizer, the same in every picture.
 
     Args:
@@ -118,14 +120,15 @@ def optimizer_color(label):
     >>> keras_valleys.plots.optimizer_color("SGD")
     '#0072b2'
     """
-    first_word = re.match("[a-z]*", label.lower().replace("_", "")).group()
+    first_word = re.split("[^a-z]", label.lower().replace("_", ""), maxsplit=1)[0]
     name = "".join(filter(str.isalnum, label.lower()))
     return OPTIMIZERS.get(first_word) or COLORS[zlib.crc32(name.encode()) % len(COLORS)]
 
 
 def path_styles(trajectories):
     """One look per trajectory; those that share a color differ in line style and marker."""
-    styles, seen = [], []
+    styles: list[dict[str, str]] = []
+    seen: list[str] = []
     for number, trajectory in enumerate(trajectories):
         label = name_of(trajectory, number)
         color = optimizer_color(label)
@@ -145,9 +148,9 @@ def name_of(run, number):
 
 def new_figure(theme, size=(8.0, 4.5)):
     """An empty figure of `size` inches on a canvas of its own."""
-    figure = Figure(figsize=size, dpi=100, layout="constrained", facecolor=theme.background)
+    room = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=size, dpi=100, layout=room, facecolor=theme.background)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     return figure
 
 
@@ -218,19 +221,26 @@ def add_caption(figure, theme, lines):
         )
 
 
-def axis_of(label):
-    """What a coordinate is multiplied with in print, and the text of its axis."""
-    return (180 / np.pi, "phi (°)") if label == "phi" else (1.0, label)
+def axis_of(surface, k=0):
+    """What a coordinate of an axis is multiplied with in print, and the text of the axis."""
+    return shown_as(surface.units[k])[0], axis_text(surface.labels[k], surface.units[k])
 
 
-def coordinate_text(value, label):
-    """A coordinate in print."""
-    degrees = round(value * 180 / np.pi, 1) + 0.0  # no minus zero
-    text = f"{degrees:g}°" if label == "phi" else f"{value:.3g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+def scales_of(surface):
+    """What the coordinates of each axis are multiplied with in print, an array of shape `(K,)`."""
+    return np.array([shown_as(unit)[0] for unit in surface.units])
 
 
-def degree_locator(label):
-    """Ticks at 30, 45, 60 degrees rather than at 25 and 50, for angles."""
-    steps = [1, 1.5, 3, 4.5, 6, 9, 10] if label == "phi" else [1, 2, 2.5, 5, 10]
+def place_text(position, surface):
+    """The coordinates of a place in a picture's text."""
+    texts = (
+        coordinate_text(*pair, short=True) for pair in zip(position, surface.units, strict=True)
+    )
+    return ", ".join(texts)
+
+
+def locator_of(surface, k=0):
+    """Ticks of an axis: for degrees at 30, 45, 60 rather than at 25 and 50."""
+    degrees = shown_as(surface.units[k])[1] == "°"
+    steps = [1, 1.5, 3, 4.5, 6, 9, 10] if degrees else [1, 2, 2.5, 5, 10]
     return MaxNLocator(nbins=7, steps=steps)

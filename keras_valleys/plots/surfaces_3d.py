@@ -5,32 +5,51 @@ import dataclasses
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.contours import is_isometric
-from keras_valleys.plots.paths import as_list, captions, check_axes, height_on, limits, path_of
+from keras_valleys.plots.paths import (
+    Trajectories,
+    as_list,
+    captions,
+    check_axes,
+    height_on,
+    limits,
+    path_of,
+)
 from keras_valleys.plots.style import (
     add_caption,
     add_colorbar,
     add_legend,
     add_note,
     axis_of,
-    degree_locator,
     get_theme,
+    locator_of,
     new_figure,
     path_styles,
+    scales_of,
     style_axes,
 )
+from keras_valleys.surfaces import Surface
+from keras_valleys.valleys import closed
 
 NUM_DROPS = 60  # lines from a path to the surface
 MAX_CELLS = 120  # along each axis: more cannot be told apart, and cost time
 RAY_STEPS = 160
 
 
-def surface_3d(surface, trajectories=(), *, theme="light", scale="linear", view=(38.0, -60.0)):
+def surface_3d(
+    surface: Surface,
+    trajectories: Trajectories = (),
+    *,
+    theme: str = "light",
+    scale: str = "linear",
+    view: tuple[float, float] = (38.0, -60.0),
+) -> Figure:
     """A 2-D surface as a landscape in space, with the paths at their true losses.
 
     A path leaves the plane and then has another loss than the surface below or above it: thin
@@ -68,6 +87,7 @@ def surface_3d(surface, trajectories=(), *, theme="light", scale="linear", view=
     look = get_theme(theme)
     check_axes("surface_3d", surface, 2, "Use `curve` for one axis.")
     _check_scale(surface, scale)
+    surface = closed(surface)
     trajectories = as_list(trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     measured = surface
@@ -154,13 +174,13 @@ def _stage(surface, look, view, heights, num_paths):
     axes.view_init(*view)
     axes.set_proj_type("ortho")  # so that what is hidden does not depend on the place
     spans = []
-    for k, (label, name) in enumerate(zip(surface.labels, "xy", strict=True)):
-        scale, text = axis_of(label)
+    for k, name in enumerate("xy"):
+        scale, text = axis_of(surface, k)
         ends = surface.coordinates[k][[0, -1]] * scale
         spans.append(ends[1] - ends[0])
         getattr(axes, f"set_{name}lim")(*ends)
         getattr(axes, f"set_{name}label")(text, color=look.ink, fontsize=10, parse_math=False)
-        getattr(axes, f"{name}axis").set_major_locator(degree_locator(label))
+        getattr(axes, f"{name}axis").set_major_locator(locator_of(surface, k))
     low, top = heights
     axes.set_zlim(low - 0.05 * (top - low), top)
     axes.zaxis.set_major_locator(MaxNLocator(5))
@@ -174,8 +194,9 @@ def _stage(surface, look, view, heights, num_paths):
 
 def _draw_surface(axes, surface, look, top):
     """The mesh and its minimum; the minimum's legend entry, `None` where no loss is finite."""
-    scales = [axis_of(label)[0] for label in surface.labels]
-    x, y = (axis * scale for axis, scale in zip(surface.coordinates, scales, strict=True))
+    x, y = (
+        axis * scale for axis, scale in zip(surface.coordinates, scales_of(surface), strict=True)
+    )
     losses = np.where(np.isfinite(surface.losses), surface.losses, np.nan).astype("float64")
     if np.isnan(losses).all():
         return None
@@ -190,7 +211,7 @@ def _draw_surface(axes, surface, look, top):
 
 
 def _draw_path(axes, path, style, surface, look):
-    scales = np.array([axis_of(label)[0] for label in surface.labels])
+    scales = scales_of(surface)
     top = axes.get_zlim()[1]
     heights = np.where(path.heights <= top + 1e-6 * abs(top), path.heights, np.nan)
     points = np.column_stack([path.points, heights])

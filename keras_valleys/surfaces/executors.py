@@ -30,10 +30,10 @@ def check_executor(executor):
         )
 
 
-def packed(objective, plane):
+def packed(objective, directions, origin):
     """Everything that a worker needs but the coefficients, as bytes."""
     try:
-        return pickle.dumps((keras.config.backend(), objective, *plane))
+        return pickle.dumps((keras.config.backend(), objective, directions, origin))
     except Exception as error:  # whatever the model and the data are made of
         raise refusal(
             "evaluate",
@@ -85,17 +85,19 @@ def gather(executor, blob, chunks, take):
     """
     # Not `concurrent.futures.as_completed`, which waits for ever for a future that a shutdown of
     # its executor has cancelled.
-    finished = queue.SimpleQueue()
-    futures, lost, reason = {}, [], None
+    finished: queue.SimpleQueue[concurrent.futures.Future] = queue.SimpleQueue()
+    futures: dict[concurrent.futures.Future, object] = {}
+    lost: list[object] = []
+    reason: BaseException | None = None
     try:
         for key, rows in chunks:
             try:
                 future = executor.submit(compute, blob, rows)
-            except RuntimeError as error:  # broken, or shut down in the middle
-                if not futures and not isinstance(error, concurrent.futures.BrokenExecutor):
+            except RuntimeError as broken:  # or shut down in the middle
+                if not futures and not isinstance(broken, concurrent.futures.BrokenExecutor):
                     raise
                 lost.append(key)
-                reason = error
+                reason = broken
                 continue
             futures[future] = key
             future.add_done_callback(finished.put)
@@ -107,9 +109,9 @@ def gather(executor, blob, chunks, take):
                 lost.append(futures[future])
                 reason = failure
                 continue
-            losses, error = future.result()
-            if error is not None:
-                raise error
+            losses, fault = future.result()
+            if fault is not None:
+                raise fault
             take(futures[future], losses)
     finally:
         for future in futures:

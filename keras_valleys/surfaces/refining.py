@@ -1,11 +1,8 @@
 """Where to look closer: points added to a sampled curve until it is known to a tolerance."""
 
-import math
-import numbers
-
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_number, refusal
 
 # A point is a bend where it lies off the curve through its neighbors by more than this share of
 # the range of the losses around it. A sine of 30 points per period has no bend; the far field
@@ -19,14 +16,8 @@ def check_tolerance(tolerance, num_axes):
     """Refuse what is no tolerance, or not of a curve."""
     if tolerance is None:
         return
-    number = isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)
-    if not number or not 0 < tolerance < math.inf:
-        raise refusal(
-            "evaluate",
-            "`refine` to be a tolerance > 0, in units of the coordinate, or None",
-            {"refine": tolerance},
-            "Use refine=1e-4.",
-        )
+    wanted = "a tolerance > 0, in units of the coordinate, or None"
+    check_number("evaluate", wanted, "Use refine=1e-4.", above=0, refine=tolerance)
     if num_axes != 1:
         raise refusal(
             "evaluate",
@@ -92,16 +83,16 @@ def _extremes(y, rounding):
     A minimum counts once the curve has risen from it by more than the rounding, a maximum once the
     curve has fallen: what swings within the rounding is no extreme.
     """
-    found, low, high, rising = [], 0, 0, None
+    seen, low, high, rising = [], 0, 0, None
     for i, (loss, least) in enumerate(zip(y.tolist(), rounding.tolist(), strict=True)):
         low, high = (i if loss < y[low] else low), (i if loss > y[high] else high)
         if rising is not False and y[high] - loss > rounding[high]:
-            found.append(high)
+            seen.append(high)
             rising, low = False, i
         elif rising is not True and loss - y[low] > least:
-            found.append(low)
+            seen.append(low)
             rising, high = True, i
-    found = np.array(found, int)
+    found = np.array(seen, int)
     steps = np.abs(np.diff(y, prepend=y[0], append=y[-1]))  # steps[i] leads to point i
     largest = np.maximum(steps[found], steps[found + 1])
     inside = (found > 0) & (found < len(y) - 1)

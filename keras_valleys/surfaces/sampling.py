@@ -21,18 +21,19 @@ class Sampler:
 
     Args:
         objective: An `Objective`, or what has its `size` and `along`.
-        plane: Pair of directions and origin.
+        directions: Array of shape `(K, P)`.
+        origin: Array of shape `(P,)`.
         checkpoint: A `Checkpoint`, which keeps the losses.
         verbose: "auto", 0 or 1.
         executor: A `concurrent.futures.Executor`, or `None`.
     """
 
-    def __init__(self, objective, plane, *, checkpoint, verbose, executor):
-        self._objective, self._plane = objective, plane
+    def __init__(self, objective, directions, origin, *, checkpoint, verbose, executor):
+        self._objective, self._directions, self._origin = objective, directions, origin
         self._checkpoint, self._verbose = checkpoint, verbose
         self._executor = executor
-        self._blob = packed(objective, plane) if executor is not None else None
-        self._pace = Pace(objective, len(plane[0]))
+        self._blob = packed(objective, directions, origin) if executor is not None else None
+        self._pace = Pace(objective, len(directions))
 
     def __call__(self, rows_of, num):
         """The losses of `num` points; `rows_of(indices)` are their coefficients."""
@@ -54,7 +55,8 @@ class Sampler:
             part = pending[start : start + size]
             rows = pace.padded(rows_of(part), size)
             begin = time.perf_counter()
-            losses = _floating(self._objective.along(rows, *self._plane))[: len(part)]
+            losses = _floating(self._objective.along(rows, self._directions, self._origin))
+            losses = losses[: len(part)]
             pace.took(len(rows), time.perf_counter() - begin)
             self._checkpoint.put(part, losses)
             start += len(part)

@@ -3,20 +3,30 @@
 import dataclasses
 import importlib
 import math
+import os
 import reprlib
+import typing
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._backend import backend_version
-from keras_valleys._checks import as_plain_dict
+from keras_valleys._checks import as_axes, as_plain_dict, is_rising, refusal
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._progress import Checkpoint, check_verbose
 from keras_valleys._results import AS_JSON, Result, Saved, cut, frozen, grid_text, place_text
+from keras_valleys.objectives import Objective
 from keras_valleys.surfaces.executors import check_executor
 from keras_valleys.surfaces.refining import MOST, check_tolerance, refine_curve
 from keras_valleys.surfaces.sampling import Sampler
+from keras_valleys.surfaces.units import Periods, Units, as_periods, as_units, of_version_0_1
+
+DEPENDS = "model, weights, data, coordinates, directions, origin and refine"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -32,31 +42,53 @@ class Surface(Result, Saved, kind="surface"):
         coordinates: One rising array per axis, of lengths `n_1` (and `n_2`).
         directions: Array of shape `(K, P)`, K the number of axes.
         origin: Weight vector of shape `(P,)`.
-        labels: One name per axis. An axis named "phi" is an angle in radians.
+        labels: One name per axis.
         loss_name: Name of the loss.
         details: Dictionary that says how the losses were found, of what JSON can hold.
+        periods: One number per axis, after which the loss comes back to itself, or `None`: pi for
+            the angle of a line. A single number for a single axis.
+        units: One text per axis, "" for a plain number. "rad" is an angle, printed in degrees.
 
     Raises:
-        ValueError: The shapes do not belong together, coordinates do not rise, or JSON cannot
-            hold the details.
+        ValueError: The shapes do not belong together, coordinates do not rise, JSON cannot hold
+            the details, or periods or units are none.
 
     Example:
 
-    >>> x = np.linspace(-1, 2, 4)
-    >>> surface = keras_valleys.surfaces.Surface(x**2, [x], [[1.0]], [0.0], ["x"])
-    >>> float(surface.losses.min())
-    0.0
+    >>> phi = np.linspace(-1.5, 1.5, 301)
+    >>> surface = keras_valleys.surfaces.Surface(
+    ...     np.sin(phi) ** 2, [phi], [[1.0]], [0.0], ["phi"], periods=np.pi, units="rad"
+    ... )
+    >>> round(np.degrees(surface.periods[0]))
+    180
     """
 
     losses: np.ndarray
-    coordinates: tuple
+    coordinates: tuple[np.ndarray, ...]
     directions: np.ndarray
     origin: np.ndarray
-    labels: tuple = ()
+    labels: tuple[str, ...] = ()
     loss_name: str = "loss"
-    details: dict = dataclasses.field(default_factory=dict, metadata=AS_JSON)
+    details: dict[str, Any] = dataclasses.field(default_factory=dict, metadata=AS_JSON)
+    periods: tuple[float | None, ...] = dataclasses.field(default=(), metadata=AS_JSON)
+    units: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    if typing.TYPE_CHECKING:  # it takes what these can be made of
+
+        def __init__(
+            self,
+            losses: ArrayLike,
+            coordinates: ArrayLike | Sequence[ArrayLike],
+            directions: ArrayLike,
+            origin: ArrayLike,
+            labels: Sequence[str] | str = (),
+            loss_name: str = "loss",
+            details: dict[str, Any] = ...,
+            periods: Periods = None,
+            units: Units = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         axes = tuple(map(frozen, _as_axes(self.coordinates)))
         losses, directions, origin = map(frozen, (self.losses, self.directions, self.origin))
         labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
@@ -78,8 +110,15 @@ class Surface(Result, Saved, kind="surface"):
         details = as_plain_dict("Surface", details=self.details)
         self._set(losses=losses, coordinates=axes, directions=directions, origin=origin)
         self._set(labels=labels, details=details)
+        periods = as_periods("Surface", self.periods, len(axes))
+        self._set(periods=periods, units=as_units("Surface", self.units, len(axes)))
 
-    def _in_short(self):
+    @classmethod
+    def _completed(cls, fields):
+        """In files of version 0.1 an axis labeled "phi" is the angle of a line."""
+        return fields if "units" in fields else {**fields, **of_version_0_1(fields["labels"])}
+
+    def _in_short(self) -> str:
         points = grid_text(self.coordinates, self.labels, "point")
         finite, lowest = np.isfinite(self.losses), "nowhere finite"
         if finite.any():
@@ -91,17 +130,19 @@ class Surface(Result, Saved, kind="surface"):
 
 
 def evaluate(
-    objective,
-    directions=None,
+    objective: Objective,
+    directions: ArrayLike | None = None,
     *,
-    coordinates,
-    origin=None,
-    labels=None,
-    verbose="auto",
-    checkpoint=None,
-    executor=None,
-    refine=None,
-):
+    coordinates: ArrayLike | Sequence[ArrayLike],
+    origin: ArrayLike | None = None,
+    labels: Sequence[str] | str | None = None,
+    periods: Periods = None,
+    units: Units = None,
+    verbose: int | str = "auto",
+    checkpoint: str | os.PathLike | None = None,
+    executor: Executor | None = None,
+    refine: float | None = None,
+) -> Surface:
     """Sample the loss on a line or a plane in weight space, in few compiled calls.
 
     Args:
@@ -114,8 +155,13 @@ def evaluate(
             directions' lengths.
         origin: Weight vector of shape `(P,)` where all coordinates are 0. `None` is the model's
             present weights; where `directions` is `None` as well, it is 0.
-        labels: One name per axis. An axis named "phi" is an angle in radians. `None` takes the
-            names of the weights or of the directions, or "direction 1", "direction 2".
+        labels: One name per axis. `None` takes the names of the weights or of the directions, or
+            "direction 1", "direction 2".
+        periods: One number or `None` per axis, in units of the coordinate: after it the loss comes
+            back to itself. `None` takes what the layers declare of the weights that are axes, see
+            `keras_valleys.objectives.Objective`; directions that mix weights have none. `()`
+            declares none.
+        units: One text per axis, "rad" for an angle in radians; `None` and `()` as for `periods`.
         verbose: 0 for silence, 1 for a progress bar, "auto" for one where more than two seconds of
             work are left once the first points are computed.
         checkpoint: Path of a file that keeps the finished losses. Called again with the same
@@ -159,16 +205,27 @@ def evaluate(
     check_tolerance(refine, len(axes))
     kind = {"kind": "weights" if directions is None else "given"}
     details = _details(objective, getattr(directions, "details", kind))
-    directions, origin, labels = _plane(objective, directions, origin, labels, len(axes))
-    _check_directions(directions, origin, len(axes), objective.size)
+    vectors, start, labels = _plane(objective, directions, origin, labels, len(axes))
+    _check_directions(vectors, start, len(axes), objective.size)
+    declared = [_declared(objective, vector) for vector in vectors]
     shape = tuple(map(len, axes))
-    blank = np.broadcast_to(0.0, shape)  # what does not fit is told before the work
-    surface = Surface(blank, axes, directions, origin, labels or (), objective.loss_name, details)
-    identity = digest_of(objective, *axes, directions, origin, repr(refine)) if checkpoint else ""
+    surface = Surface(
+        np.broadcast_to(0.0, shape),  # what does not fit is told before the work
+        axes,
+        vectors,
+        start,
+        labels or (),
+        objective.loss_name,
+        details,
+        [period for period, _ in declared] if periods is None else periods,
+        [unit for _, unit in declared] if units is None else units,
+    )
+    identity = digest_of(objective, *axes, vectors, start, repr(refine)) if checkpoint else ""
     sampler = Sampler(
         objective,
-        (directions, origin),
-        checkpoint=Checkpoint(checkpoint, identity),
+        vectors,
+        start,
+        checkpoint=Checkpoint(checkpoint, identity, owner="evaluate", depends=DEPENDS),
         verbose=verbose,
         executor=executor,
     )
@@ -220,6 +277,16 @@ def _plane(objective, directions, origin, labels, num_axes):
     return np.atleast_2d(vectors), origin, labels
 
 
+def _declared(objective, direction):
+    """Period and unit of an axis along a single weight, in units of the coordinate."""
+    places = np.flatnonzero(direction)
+    if len(places) != 1 or not hasattr(objective, "period_and_unit"):
+        return None, ""
+    period, unit = objective.period_and_unit(int(places[0]))
+    length = abs(float(direction[places[0]]))
+    return None if period is None else period / length, unit if length == 1 else ""
+
+
 def _as_floats(name, given):
     try:
         return np.asarray(given, "float64")
@@ -242,18 +309,14 @@ def _details(objective, directions):
 
 
 def _as_axes(coordinates):
-    axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
-    if axes and not np.iterable(axes[0]):
-        axes = [axes]  # one axis, given as it is
-    axes = tuple(_as_floats("coordinates", axis).copy() for axis in axes)
-    for axis in axes or [np.empty(0)]:
-        rising = axis.ndim == 1 and axis.size and np.all(np.diff(axis) > 0)
-        if not rising or not np.all(np.isfinite(axis)):
-            raise ValueError(
-                "A surface expects `coordinates` to be one rising 1-D array of finite numbers per "
-                f"axis. Received: coordinates={reprlib.repr(coordinates)}. "
-                "Use numpy.linspace(start, stop, n)."
-            )
+    axes = tuple(_as_floats("coordinates", axis).copy() for axis in as_axes(coordinates))
+    if not axes or not all(map(is_rising, axes)):
+        raise refusal(
+            "A surface",
+            "`coordinates` to be one rising 1-D array of finite numbers per axis",
+            {"coordinates": coordinates},
+            "Use numpy.linspace(start, stop, n).",
+        )
     return axes
 
 

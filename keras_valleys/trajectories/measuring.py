@@ -1,14 +1,29 @@
 """The true loss along a path."""
 
 import dataclasses
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import refusal
 from keras_valleys.trajectories.trajectory import Trajectory, blocks
 
 
-def measured(trajectory: Trajectory, objective) -> Trajectory:
+class Loss(Protocol):
+    """A function on weight space, as a `keras_valleys.objectives.Objective`."""
+
+    @property
+    def size(self) -> int: ...
+
+    def __call__(self, points: ArrayLike) -> np.ndarray: ...
+
+    def along(
+        self, coefficients: ArrayLike, directions: ArrayLike, origin: ArrayLike
+    ) -> np.ndarray: ...
+
+
+def measured(trajectory: Trajectory, objective: Loss) -> Trajectory:
     """The same path with the true loss at each row: of all rows of data, in evaluation mode.
 
     What a fit records is the loss of the step's batch in training mode, with Dropout on and with
@@ -47,19 +62,20 @@ def measured(trajectory: Trajectory, objective) -> Trajectory:
     columns = _columns(trajectory, objective)
     losses = np.full(len(trajectory), np.nan)
     for rows, block in blocks(trajectory.weights):
-        statistics = None
-        if columns is not None:
+        if columns is None:
+            losses[rows] = objective(block)
+        else:
             statistics = np.tile(objective.present_statistics(), (len(rows), 1))
             statistics[:, columns] = trajectory.statistics[rows]
-        losses[rows] = objective(block, statistics)
-    source = f"all {objective.num_rows} rows, evaluation mode{_conditions(objective, columns)}"
+            losses[rows] = objective(block, statistics)
+    source = _in_words(objective, columns)
     return dataclasses.replace(trajectory, losses=losses, loss_kind="true", loss_source=source)
 
 
 def _columns(trajectory, objective):
     """Where the path's statistics are among the objective's, or `None` where it needs none."""
-    names, known = trajectory.statistics_names, objective.statistics_names
-    if objective.statistics != "held" or not names:
+    names, known = trajectory.statistics_names, getattr(objective, "statistics_names", ())
+    if not names or getattr(objective, "statistics", "held") != "held":
         return None
     place = {name: k for k, name in enumerate(known)}
     if names == known:
@@ -75,13 +91,15 @@ def _columns(trajectory, objective):
     return np.array([place[name] for name in names])
 
 
-def _conditions(objective, columns):
-    """What else the losses depend on, in words."""
-    found = []
+def _in_words(objective, columns):
+    """Of which rows the losses are, and what else they depend on."""
+    num_rows = getattr(objective, "num_rows", None)
+    parts = ["all rows" if num_rows is None else f"all {num_rows} rows", "evaluation mode"]
+    statistics = getattr(objective, "statistics_sentence", "")
     if columns is not None:
-        found.append("statistics of each step")
-    elif objective.statistics_sentence:
-        found.append(objective.statistics_sentence)
-    if objective.is_partial:
-        found.append("the other weights held at the model's present ones")
-    return "".join(f", {each}" for each in found)
+        parts.append("statistics of each step")
+    elif statistics:
+        parts.append(statistics)
+    if getattr(objective, "is_partial", False):
+        parts.append("the other weights held at the model's present ones")
+    return ", ".join(parts)

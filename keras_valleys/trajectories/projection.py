@@ -2,13 +2,26 @@
 
 import dataclasses
 import warnings
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import refusal
 from keras_valleys._results import Result, counted, cut, frozen
-from keras_valleys.trajectories.measuring import measured
+from keras_valleys.trajectories.measuring import Loss, measured
 from keras_valleys.trajectories.trajectory import Trajectory, blocks, first_finite
+
+
+class OnPlane(Protocol):
+    """What lies on a line or a plane in weight space, as a `keras_valleys.surfaces.Surface`."""
+
+    @property
+    def origin(self) -> np.ndarray: ...
+
+    @property
+    def directions(self) -> np.ndarray: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +104,18 @@ def near(inside, losses, start, reach):
     return finite & (away <= (max(reach * good, length) or reach * first))
 
 
-def axes_around(paths, directions, origin, num_points, factors):
-    """The coordinates of `keras_valleys.trajectories.span`; `factors` are (margin, reach)."""
-    directions, origin, paths = _checked(paths, directions, origin, num_points, factors)
+def axes_around(paths, directions, origin, *, num_points, margin, reach):
+    """The coordinates of `keras_valleys.trajectories.span`."""
+    directions, origin, paths = _checked(paths, directions, origin)
+    _check_numbers(len(directions), num_points, margin, reach)
     plane = Plane.through(origin, directions)
     rows = [inside(path.weights, plane) for path in paths]
-    kept = [
-        part[near(part, path.losses, first_finite(path.weights), factors[1])]
+    parts = [
+        part[near(part, path.losses, first_finite(path.weights), reach)]
         for part, path in zip(rows, paths, strict=True)
     ]
     finite = sum(int(np.all(np.isfinite(part), axis=1).sum()) for part in rows)
-    kept = np.concatenate(kept)
+    kept = np.concatenate(parts)
     if len(kept) < finite:
         warnings.warn(
             f"`span` leaves out {finite - len(kept)} of {finite} rows, of runs that blew up. "
@@ -111,7 +125,7 @@ def axes_around(paths, directions, origin, num_points, factors):
         )
     numbers = np.broadcast_to(num_points, max(2, np.size(num_points)))[: len(directions)]
     lengths = np.linalg.norm(directions, axis=1)
-    return _with_room(kept @ plane.to_coordinates, lengths, numbers, factors[0])
+    return _with_room(kept @ plane.to_coordinates, lengths, numbers, margin)
 
 
 def _with_room(coordinates, lengths, numbers, margin):
@@ -127,7 +141,7 @@ def _with_room(coordinates, lengths, numbers, margin):
     return tuple(np.linspace(a, b, n) for a, b, n in zip(low, high, numbers, strict=True))
 
 
-def _checked(paths, directions, origin, num_points, factors):
+def _checked(paths, directions, origin):
     """Directions `(K, P)`, an origin `(P,)`, and the paths with a finite row."""
     sizes = sorted({path.weights.shape[1] for path in paths})
     paths = [path for path in paths if first_finite(path.weights) is not None]
@@ -143,7 +157,6 @@ def _checked(paths, directions, origin, num_points, factors):
     origin = first_finite(paths[-1].weights[::-1]) if origin is None else np.asarray(origin)
     directions = np.atleast_2d(np.asarray(directions, "float64"))
     _check_plane(directions, origin, *sizes)
-    _check_numbers(len(directions), num_points, *factors)
     return directions, origin, paths
 
 
@@ -222,7 +235,7 @@ class Projection(Result):
         for name in ("steps", "coordinates", "distances", "travelled", "losses", "plane_losses"):
             self._set(**{name: frozen(getattr(self, name))})
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         rows, axes = self.coordinates.shape
         where = "a plane" if axes == 2 else "a line"
         facts = [f"{counted(rows, 'row')} of {counted(self.num_weights, 'weight')} on {where}"]
@@ -233,7 +246,9 @@ class Projection(Result):
         return ", ".join(facts)
 
 
-def on_surface(trajectory, surface, objective=None):
+def on_surface(
+    trajectory: Trajectory, surface: OnPlane, objective: Loss | None = None
+) -> Projection:
     """The path on a surface, and how far it is from being there.
 
     Args:
@@ -304,7 +319,7 @@ def _completed(trajectory, objective):
     return found
 
 
-def project(weights, surface):
+def project(weights: ArrayLike, surface: OnPlane) -> np.ndarray:
     """Least-squares coordinates of weight vectors on a surface.
 
     The coordinates `c` that minimize `|origin + c @ directions - weights|`, also right for
@@ -345,8 +360,14 @@ def _check_size(name, weights, size):
 
 
 def span(
-    trajectories, directions=None, origin=None, *, num_points=(51, 41), margin=0.2, reach=10.0
-):
+    trajectories: Trajectory | Iterable[Trajectory],
+    directions: ArrayLike | None = None,
+    origin: ArrayLike | None = None,
+    *,
+    num_points: int | Sequence[int] = (51, 41),
+    margin: float = 0.2,
+    reach: float = 10.0,
+) -> tuple[np.ndarray, ...]:
     """Coordinates of a line or a plane that contains trajectories.
 
     They are what `keras_valleys.surfaces.evaluate` takes, with the same directions and origin. An
@@ -380,4 +401,4 @@ def span(
     [-3.0, 9.0, -3.0, 13.0]
     """
     paths = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
-    return axes_around(paths, directions, origin, num_points, (margin, reach))
+    return axes_around(paths, directions, origin, num_points=num_points, margin=margin, reach=reach)

@@ -1,8 +1,10 @@
 """What an optimizer did: the weights and the loss at each step."""
 
 import dataclasses
+import typing
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import refusal
 from keras_valleys._results import Result, Saved, counted, cut, frozen
@@ -47,10 +49,21 @@ class Trajectory(Result, Saved, kind="trajectory"):
     label: str = ""
     loss_source: str = ""
     statistics: np.ndarray | None = None
-    statistics_names: tuple = ()
+    statistics_names: tuple[str, ...] = ()
     loss_kind: str = "recorded"
 
-    def __post_init__(self):
+    if typing.TYPE_CHECKING:  # it takes what these can be made of
+
+        def __init__(
+            self,
+            steps: ArrayLike,
+            weights: ArrayLike,
+            losses: ArrayLike,
+            label: str = "",
+            loss_source: str = "",
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         steps, weights, losses = map(frozen, (self.steps, self.weights, self.losses))
         if not len(steps):
             steps = steps.astype("int64")
@@ -101,10 +114,10 @@ class Trajectory(Result, Saved, kind="trajectory"):
         self._set(steps=steps, weights=weights, losses=losses)
         self._set(statistics=statistics, statistics_names=names)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.steps)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         rows, numbers = self.weights.shape
         steps = f", steps {self.steps[0]} to {self.steps[-1]}" if rows else ""
         label = f", label={cut(self.label)!r}" if self.label else ""

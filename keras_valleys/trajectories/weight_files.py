@@ -7,9 +7,12 @@ import re
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Iterable
 
 import h5py
+import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._checks import refusal, shortened
 from keras_valleys._weights import flatten, moved, statistics_of, to_numpy
@@ -137,7 +140,12 @@ def _content(file):
     return found
 
 
-def from_checkpoints(model, paths, steps=None, label=""):
+def from_checkpoints(
+    model: keras.Model,
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    steps: ArrayLike | None = None,
+    label: str = "",
+) -> Trajectory:
     """A trajectory from files of weights, as `keras.callbacks.ModelCheckpoint` writes them.
 
     The model loads one file after the other; afterwards, and after an exception, all its variables

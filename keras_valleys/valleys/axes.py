@@ -1,11 +1,23 @@
-"""The axes of a grid, lines or rings, and which valley owns a coordinate."""
+"""The axes of a grid, lines or rings, and which valley owns a coordinate.
+
+Here alone is decided what a period makes of an axis: of samples over more than one period the first
+period is read; where less than a period was sampled, by more than a step, the ends stay ends; and
+an axis whose first step is a period long is a line.
+"""
 
 import bisect
 import dataclasses
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+
+from keras_valleys.surfaces import Surface
+
+# Of all axes, or one of these per axis.
+Periodic = Literal["auto"] | bool | float | None | Sequence[bool | float | None]
 
 SLACK = 1e-6  # of an axis: float32 weights at the very end of a float64 axis are inside
 
@@ -72,15 +84,21 @@ class Axis:
         wrapped = self.start + (coordinates - self.start) % self.period
         return np.where(inside, coordinates, wrapped)
 
+    def known(self, coordinates):
+        """Coordinates on a ring; NaN where float32 cannot tell a thousandth of a period.
+
+        The place within the period means nothing there.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            known = np.spacing(np.abs(coordinates).astype("float32")) <= self.period / 1000
+        return np.where(known, coordinates, np.nan)
+
     def fold(self, coordinates):
         """Coordinates within the ring; NaN outside of the axis."""
         c = np.where(np.isfinite(coordinates), coordinates, np.nan)
         length = self.stop - self.start
         if self.period is not None:
-            # Where float32 cannot tell a thousandth of a period, the place in it means nothing.
-            with np.errstate(over="ignore", invalid="ignore"):
-                lost = ~(np.spacing(np.abs(c).astype("float32")) <= self.period / 1000)
-            c = np.where(lost, np.nan, self.wrap(c))
+            c = self.wrap(self.known(c))
             below = c >= self.start + self.period - SLACK * length
             c = np.where(below & ~np.bool_(self.joined), c - self.period, c)
         slack = SLACK * length
@@ -99,6 +117,40 @@ class Axis:
                 c -= period
         slack = SLACK * length
         return c if start - slack <= c <= self.stop + slack else math.nan
+
+    def unroll(self, coordinates, last):
+        """Coordinates in a picture from the start to a last coordinate, and their turns.
+
+        Returns:
+            Two arrays: the coordinates, those outside brought in by whole periods, NaN where that
+            cannot be; and the number of periods that it took.
+        """
+        c, turns = np.asarray(coordinates, "float64"), np.zeros(np.shape(coordinates))
+        slack = SLACK * (last - self.start)
+        if self.period is not None:
+            away = (c < self.start - slack) | (c > last + slack)
+            turns = np.where(away, np.floor((c - self.start) / self.period), 0.0)
+            c = self.known(c) - turns * self.period
+        inside = (c >= self.start - slack) & (c <= last + slack)
+        return np.where(inside, c, np.nan), turns
+
+    def jumps(self, coordinates):
+        """Which steps are longer than half a ring: the short way is round its end."""
+        steps = np.abs(np.diff(coordinates))
+        return steps > (np.inf if self.period is None else self.period / 2)
+
+    def repeats(self, coordinate, last):
+        """All places in a picture up to a last coordinate that are one with this, rising."""
+        return [coordinate + shift for shift in self.shifts(coordinate, coordinate, last)]
+
+    def shifts(self, low, high, last):
+        """By how much a stretch of the axis is to be shifted to all its places in a picture."""
+        if self.period is None:
+            return [0.0]
+        slack = SLACK * self.period
+        first = -math.floor((high - self.start + slack) / self.period)
+        stop = math.floor((last + slack - low) / self.period) + 1
+        return [turn * self.period for turn in range(first, stop)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,7 +195,51 @@ class Places:
         return int(self.owners[tuple(where)])
 
 
-def read_periods(periodic, coordinates, owner):
+def axes_of(
+    surface: Surface, periodic: Periodic = "auto", owner: str = "find_valleys"
+) -> tuple[Axis, ...]:
+    """The axes of a surface, by its own periods or by what a user gave."""
+    if isinstance(periodic, str) and periodic == "auto":
+        pairs = zip(surface.coordinates, surface.periods, strict=True)
+        periods = tuple(period if _is_ring(x, period) else None for x, period in pairs)
+    else:
+        periods = _read(periodic, surface.coordinates, owner)
+    return tuple(map(Axis.of, surface.coordinates, periods))
+
+
+def closed(surface: Surface, axes: Sequence[Axis] | None = None) -> Surface:
+    """A surface for pictures: a ring whose last step was not sampled ends where it began.
+
+    Args:
+        surface: A surface.
+        axes: Its axes; `None` reads them.
+    """
+    axes = axes_of(surface) if axes is None else axes
+    pairs = list(zip(surface.coordinates, axes, strict=True))
+    ends = [
+        [axis.stop] if axis.joined and x[-1] < axis.stop - SLACK * (axis.stop - axis.start) else []
+        for x, axis in pairs
+    ]
+    if not any(ends):
+        return surface
+    coordinates = tuple(np.append(x, end) for (x, _), end in zip(pairs, ends, strict=True))
+    losses = like_closed(surface.losses, tuple(map(len, coordinates)))
+    return dataclasses.replace(surface, losses=losses, coordinates=coordinates)
+
+
+def like_closed(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of the samples, in the shape of the surface that `closed` made."""
+    for k, size in enumerate(shape):
+        if size > values.shape[k]:
+            values = np.concatenate([values, np.take(values, [0], k)], k)
+    return values
+
+
+def _is_ring(x, period):
+    return period is not None and len(x) > 1 and x[0] + period * (1 - SLACK) > x[1]
+
+
+def _read(periodic, coordinates, owner):
     """The period of each axis, `None` for a line, from what a user may give."""
     given = periodic if isinstance(periodic, tuple | list) else (periodic,)
     if not isinstance(periodic, tuple | list):
@@ -151,7 +247,7 @@ def read_periods(periodic, coordinates, owner):
         given = given * len(coordinates) if whole else given
     if len(given) != len(coordinates):
         raise ValueError(
-            f"`{owner}` expects `periodic` to be True, False, or one entry per axis. "
+            f"`{owner}` expects `periodic` to be 'auto', True, False, or one entry per axis. "
             f"Received: periodic={periodic!r} for {len(coordinates)} axes. "
             "Use a tuple such as (np.pi, None)."
         )
@@ -163,8 +259,8 @@ def _period(one, x, owner):
         return None
     if isinstance(one, bool | np.bool_):
         one = float(x[-1] - x[0])
-    number = isinstance(one, numbers.Real) and math.isfinite(one) and one > 0
-    if not number or len(x) < 2 or x[0] + one * (1 - SLACK) <= x[1]:
+    number = isinstance(one, numbers.Real) and 0 < float(one) < math.inf
+    if not number or not _is_ring(x, one):
         raise ValueError(
             f"`{owner}` expects a period longer than a step of the axis, True where that is the "
             f"axis' extent, or None. Received: {one!r} for an axis of {len(x)} samples from "

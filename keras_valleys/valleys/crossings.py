@@ -3,9 +3,12 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._results import Result
-from keras_valleys.trajectories import project
+from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectory, project
+from keras_valleys.valleys.axes import Periodic
 from keras_valleys.valleys.finding import find_valleys
 from keras_valleys.valleys.valley import Valley, Valleys
 
@@ -27,12 +30,18 @@ class Derailment(Result):
     after: Valley
     rise: float
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         ways = f"from valley {self.before.index} to {self.after.index}"
         return f"step {self.step}, {ways}, rise {self.rise:.4g}"
 
 
-def derailments(trajectory, surface, *, persistence=None, periodic=None):
+def derailments(
+    trajectory: Trajectory,
+    surface: Surface | Valleys,
+    *,
+    persistence: float | None = None,
+    periodic: Periodic = "auto",
+) -> list[Derailment]:
     """The steps at which a trajectory crosses a ridge into another basin.
 
     A trajectory of more weights than the surface has axes is projected on it.
@@ -61,10 +70,12 @@ def derailments(trajectory, surface, *, persistence=None, periodic=None):
     >>> [(found.step, found.rise) for found in keras_valleys.valleys.derailments(path, wave)]
     [(1, 0.5)]
     """
-    valleys = surface
+    auto = isinstance(periodic, str) and periodic == "auto"
     if not isinstance(surface, Valleys):
         valleys = find_valleys(surface, persistence=persistence, periodic=periodic)
-    elif persistence is not None or periodic is not None:
+    elif persistence is None and auto:
+        valleys = surface
+    else:
         raise ValueError(
             "`derailments` expects `persistence` and `periodic` with a surface only. Received: "
             "valleys that are found already. Give these arguments to `find_valleys`."
@@ -73,7 +84,9 @@ def derailments(trajectory, surface, *, persistence=None, periodic=None):
     return crossings(valleys, coordinates, losses=trajectory.losses, steps=trajectory.steps)
 
 
-def crossings(valleys, coordinates, *, losses, steps):
+def crossings(
+    valleys: Valleys, coordinates: ArrayLike, *, losses: ArrayLike, steps: ArrayLike
+) -> list[Derailment]:
     """The derailments of a path that is given by its coordinates on the surface.
 
     Args:
@@ -96,17 +109,32 @@ def crossings(valleys, coordinates, *, losses, steps):
     >>> [(crossing.step, crossing.rise) for crossing in found]
     [(0, -1.0)]
     """
-    indices = valleys.at(coordinates)
-    rows = np.flatnonzero(indices >= 0)
-    known = np.asarray(losses, "float64")[rows]
+    indices, steps = np.asarray(valleys.at(coordinates)), np.asarray(steps)
+    pairs, known = crossed_rows(indices), np.asarray(losses, "float64")
     with np.errstate(invalid="ignore"):
-        rises = np.diff(known)
+        rises = known[pairs[:, 1]] - known[pairs[:, 0]]
     return [
-        Derailment(
-            int(steps[rows[k]]),
-            valleys[indices[rows[k]]],
-            valleys[indices[rows[k + 1]]],
-            float(rises[k]),
-        )
-        for k in np.flatnonzero(np.diff(indices[rows])).tolist()
+        Derailment(int(steps[before]), valleys[indices[before]], valleys[indices[after]], rise)
+        for (before, after), rise in zip(pairs.tolist(), rises.tolist(), strict=True)
     ]
+
+
+def crossed_rows(indices):
+    """The rows of a path between which it leaves one valley for another.
+
+    Args:
+        indices: Integers of shape `(n,)`: the index of the valley that each row is in, -1 for none.
+
+    Returns:
+        Integers `(D, 2)`: of each derailment the last row in the one valley, and the next, in
+        another. Rows in no valley are skipped.
+
+    Example:
+
+    >>> keras_valleys.valleys.crossed_rows([1, 1, -1, 0, 0, 1]).tolist()
+    [[1, 3], [4, 5]]
+    """
+    indices = np.asarray(indices)
+    rows = np.flatnonzero(indices >= 0)
+    changed = np.flatnonzero(np.diff(indices[rows]))
+    return np.stack([rows[changed], rows[changed + 1]], axis=1)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from keras_valleys.valleys.axes import Places
+from keras_valleys.valleys.axes import Axis, Places
 
 CLOSE = 2e-7  # a bracket that needs no further look, in units of the coordinate
 NUM_POINTS = 65  # of a bracket: always as many, so that the objective is compiled once
@@ -29,7 +29,7 @@ class Line:
         first: What the leftmost place belongs to, a valley or -1.
     """
 
-    axis: object
+    axis: Axis
     floors: np.ndarray
     ridges: np.ndarray
     between: np.ndarray
@@ -49,7 +49,7 @@ class Line:
             for k in (left, right):
                 found[k, 2] = min(found[k, 2], height - self.floors[k, 1])
         period, floor = self.axis.period, self.floors[:, 0]
-        if self.axis.joined:
+        if self.axis.joined and period is not None:
             alone = found[:, 0] == found[:, 1]
             alone &= (len(self.gaps) == 0) & (len(self.floors) == 1)
             found[:, 0] -= np.where(found[:, 0] > floor, period, 0.0)

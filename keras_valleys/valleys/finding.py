@@ -1,18 +1,28 @@
 """Finding the valleys of a surface."""
 
+import dataclasses
 import numbers
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
-from keras_valleys.valleys.axes import Axis, Places, read_periods
+from keras_valleys.valleys.axes import Periodic, Places, axes_of
 from keras_valleys.valleys.curves import polish, read_line
 from keras_valleys.valleys.flooding import NOISE, find, flood
 from keras_valleys.valleys.planes import middles, read_plane
 from keras_valleys.valleys.valley import Valley, Valleys
 
 
-def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
+def find_valleys(
+    surface: Surface,
+    *,
+    persistence: float | None = None,
+    periodic: Periodic = "auto",
+    objective: Objective | Callable[[np.ndarray], ArrayLike] | None = None,
+) -> Valleys:
     """The valleys of a surface, the lowest first.
 
     A floor is a sample, or a plateau of equal ones, that has no way down; a minimum at an end of
@@ -26,11 +36,12 @@ def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
         persistence: Valleys less deep than this belong to the neighbor over their lowest ridge, in
             units of the loss. `None` is the rounding noise of the losses, 16 units in the last
             place of the floor.
-        periodic: Axes whose ends are joined. `True`: the first and the last coordinate of each
-            axis are one place. A number: the period of the only axis, such as pi for the angle of
-            a line. A tuple: one of these, or `None`, per axis. Where an axis is longer than its
-            period, the first period is read; where it is shorter by more than a step, its ends
-            stay ends.
+        periodic: Axes whose ends are joined. "auto": those of which the surface says a period.
+            `True`: the first and the last coordinate of each axis are one place. A number: the
+            period of the only axis, such as pi for the angle of a line. `None`: no axis. A tuple:
+            one of these but "auto" per axis. Where an axis is longer than its period, the first
+            period is read; where it is shorter by more than a step, its ends stay ends. The
+            valleys' `surface` then has these periods.
         objective: The surface's `keras_valleys.objectives.Objective`, or a function of points
             `(n, P)`; for a curve only. Floors and ridges are then located to 1e-6 between the
             samples, or as well as the rounding of the losses allows, and measured there, with some
@@ -51,8 +62,10 @@ def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
     [-1.0, 1.0, 3.0]
     """
     _check(surface, persistence, objective)
-    periods = read_periods(periodic, surface.coordinates, "find_valleys")
-    axes = tuple(map(Axis.of, surface.coordinates, periods))
+    axes = axes_of(surface, periodic)
+    periods = tuple(axis.period for axis in axes)
+    if not (isinstance(periodic, str) or periods == surface.periods):
+        surface = dataclasses.replace(surface, periods=periods)
     losses = surface.losses[tuple(slice(len(axis.nodes)) for axis in axes)].astype("float64")
     noise = NOISE * np.finfo(np.result_type(surface.losses, "float16")).eps
 
@@ -66,12 +79,14 @@ def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
         if objective is not None:
             line = polish(line, losses, surface, objective, noise)
         places, heights = line.floors[:, :1], line.floors[:, 1]
-        sides = [(d, r - l, (float(l), float(r))) for l, r, d in line.sides().tolist()]  # noqa: E741
-        passes = np.column_stack([line.between, line.ridges[:, 1]])
+        sides = [
+            (depth, right - left, (left, right)) for left, right, depth in line.sides().tolist()
+        ]
+        meetings = np.column_stack([line.between, line.ridges[:, 1]])
     else:
         heights = losses.ravel()[[cells[0] for cells in water.floors]]
         sides = read_plane(axes, losses, water, heights)
-        passes = zip(water.passes[0], water.passes[1], water.passes[3], strict=True)
+        meetings = np.column_stack([water.passes[k] for k in (0, 1, 3)])
     positions = list(map(tuple, places.tolist()))
     order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
     ranks = np.argsort(order) if order else np.empty(0, int)
@@ -82,11 +97,13 @@ def find_valleys(surface, *, persistence=None, periodic=None, objective=None):
         where = line.places(ranks)
     else:
         where = Places.nearest(axes, np.append(ranks, -1)[water.labels])
-    passes = tuple(sorted((float(h), int(ranks[int(a)]), int(ranks[int(b)])) for a, b, h in passes))
-    return Valleys(surface, periods, _labels(surface, where), found, passes, where)
+    passes = sorted((float(h), int(ranks[int(a)]), int(ranks[int(b)])) for a, b, h in meetings)
+    return Valleys(surface, periods, _labels(surface, where), found, tuple(passes), where)
 
 
-def label_basins(surface, *, persistence=None, periodic=None):
+def label_basins(
+    surface: Surface, *, persistence: float | None = None, periodic: Periodic = "auto"
+) -> np.ndarray:
     """The valley in whose basin each sample of a surface is.
 
     Args:
@@ -110,7 +127,7 @@ def label_basins(surface, *, persistence=None, periodic=None):
     return find_valleys(surface, persistence=persistence, periodic=periodic).labels
 
 
-def barrier(valleys, a, b):
+def barrier(valleys: Valleys, a: Valley | int, b: Valley | int) -> float:
     """How high the way between two valleys is.
 
     The highest loss on the lowest way between their floors, minus the loss of the higher floor.
@@ -133,14 +150,14 @@ def barrier(valleys, a, b):
     >>> keras_valleys.valleys.barrier(keras_valleys.valleys.find_valleys(wave), 0, 2)
     2.0
     """
-    a, b = (_index_of(valleys, valley) for valley in (a, b))
+    start, end = _index_of(valleys, a), _index_of(valleys, b)
     pools = list(range(len(valleys)))
-    floor = max(valleys[a].loss, valleys[b].loss)
-    if a == b:
+    floor = max(valleys[start].loss, valleys[end].loss)
+    if start == end:
         return 0.0
     for height, one, other in valleys._passes:
         pools[find(pools, one)] = find(pools, other)
-        if find(pools, a) == find(pools, b):
+        if find(pools, start) == find(pools, end):
             return height - floor
     return np.inf
 
@@ -171,7 +188,7 @@ def _check(surface, persistence, objective):
             "`find_valleys` expects a `keras_valleys.surfaces.Surface`. "
             f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
         )
-    known = isinstance(persistence, numbers.Real) and persistence >= 0
+    known = isinstance(persistence, numbers.Real) and float(persistence) >= 0
     if persistence is not None and not known:
         raise ValueError(
             "`find_valleys` expects `persistence` to be >= 0. "

@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-OFFSETS = {1: [(1,)], 2: [(1, 0), (0, 1), (1, 1), (1, -1)]}
+OFFSETS: dict[int, list[tuple[int, ...]]] = {1: [(1,)], 2: [(1, 0), (0, 1), (1, 1), (1, -1)]}
 NOISE = 16  # units in the last place of a loss that are its rounding
 
 
@@ -65,7 +65,7 @@ def _edges(shape, axes, finite):
     """Pairs of neighbors that are finite, and their distance, per direction."""
     index = np.arange(len(finite)).reshape(shape)
     for offset in OFFSETS[len(shape)]:
-        other, squares = index, 0.0
+        other, squares = index, np.zeros(())
         for k, (step, axis) in enumerate(zip(offset, axes, strict=True)):
             if step:
                 other = np.roll(other, -step, k)

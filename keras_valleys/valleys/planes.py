@@ -7,8 +7,8 @@ AROUND = [(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)]
 
 def middles(axes, shape, floors):
     """The coordinates of each floor, an array of cells: of its middle where it is a plateau."""
-    first = np.unravel_index([cells[0] for cells in floors], shape) if floors else ([],) * len(axes)
-    found = np.stack([axis.nodes[i] for axis, i in zip(axes, np.intp(first), strict=True)], axis=-1)
+    first = np.unravel_index(np.array([cells[0] for cells in floors], int), shape)
+    found = np.stack([axis.nodes[i] for axis, i in zip(axes, first, strict=True)], axis=-1)
     for k, cells in enumerate(floors):
         if len(cells) > 1:
             found[k] = _middle(axes, shape, cells)
@@ -40,7 +40,7 @@ def _span(axis, nodes):
     nodes = np.unique(nodes)
     first, last = 0, -1
     if axis.joined:
-        last = np.argmax(np.diff(np.append(nodes, nodes[0] + len(axis.nodes))))
+        last = int(np.argmax(np.diff(np.append(nodes, nodes[0] + len(axis.nodes)))))
         first = (last + 1) % len(nodes)
     begin, end = axis.nodes[nodes[first]], axis.nodes[nodes[last]]
     return begin, end + (axis.period if end < begin else 0.0)
@@ -53,7 +53,8 @@ def read_plane(axes, losses, flood, floors):
     areas = np.multiply.outer(*sizes)[inside]
     areas = np.bincount(flood.labels[inside], areas, minlength=len(floors))
     power = 1 / max(sum(len(axis.nodes) > 1 for axis in axes), 1)
-    saddles, depths = [[] for _ in floors], [np.inf] * len(floors)
+    saddles: list[list[tuple]] = [[] for _ in floors]
+    depths = [np.inf] * len(floors)
     a, b, cells, heights = flood.passes
     where = np.unravel_index(cells, losses.shape)
     positions = np.stack([axis.nodes[i] for axis, i in zip(axes, where, strict=True)], axis=-1)
@@ -73,16 +74,16 @@ def _only_touching(axes, losses, flood, where):
     Near a peak two basins on opposite sides of it may touch.
     """
     a, b, cells, heights = flood.passes
-    lower, labels = [], []
+    below, valleys = [], []
     for step in AROUND:
         index, known = [], np.ones(len(cells), bool)
         for i, d, axis in zip(where, step, axes, strict=True):
             count = len(axis.nodes)
             known &= (i + d >= 0) & (i + d < count) | axis.joined
             index.append((i + d) % count)
-        lower.append(known & (losses[tuple(index)] < heights))
-        labels.append(flood.labels[tuple(index)])
-    lower, labels = np.array(lower), np.array(labels)
+        below.append(known & (losses[tuple(index)] < heights))
+        valleys.append(flood.labels[tuple(index)])
+    lower, labels = np.array(below), np.array(valleys)
     lower &= labels >= 0
     reached = lower & (labels == a)
     for _ in AROUND:

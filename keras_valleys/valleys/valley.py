@@ -3,14 +3,17 @@
 import csv
 import dataclasses
 import io
-import math
+import os
 from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_valleys._files import write_whole
 from keras_valleys._results import Result, counted, cut, place_text
-from keras_valleys.surfaces import Surface
+from keras_valleys.surfaces import Surface, coordinate_text
+from keras_valleys.valleys.axes import Places
 
 MAX_ROWS = 40  # of a printed table
 
@@ -35,13 +38,13 @@ class Valley(Result):
     """
 
     index: int
-    position: tuple
+    position: tuple[float, ...]
     loss: float
     depth: float
     width: float
     ridges: tuple
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         return (
             f"{self.index} at {place_text(self.position)}, loss {self.loss:.4g}, "
             f"depth {self.depth:.4g}, width {self.width:.4g}"
@@ -49,12 +52,12 @@ class Valley(Result):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Valleys(Result, Sequence):
+class Valleys(Result, Sequence[Valley]):
     """The valleys of a surface, the lowest first: an immutable sequence of `Valley`.
 
     Attributes:
-        surface: The surface.
-        periodic: The period of each axis, `None` for one that has none.
+        surface: The surface, with the periods that the valleys were found with.
+        periodic: The period of each axis, `None` for one that has none, or too few samples.
         labels: Integers of the shape of the surface's losses: index of the valley in whose basin
             the sample is, -1 where the loss is not finite.
 
@@ -68,25 +71,33 @@ class Valleys(Result, Sequence):
     """
 
     surface: Surface
-    periodic: tuple
+    periodic: tuple[float | None, ...]
     labels: np.ndarray
-    _valleys: tuple
-    _passes: tuple = dataclasses.field(compare=False)
-    _places: object = dataclasses.field(compare=False)
+    _valleys: tuple[Valley, ...]
+    _passes: tuple[tuple[float, int, int], ...] = dataclasses.field(compare=False)
+    _places: Places = dataclasses.field(compare=False)
 
+    @overload
+    def __getitem__(self, index: int) -> Valley: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Valley, ...]: ...
     def __getitem__(self, index):
         return self._valleys[index]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._valleys)
 
-    def _in_short(self):
+    def _in_short(self) -> str:
         axes = " and ".join(map(cut, self.surface.labels))
         lowest = ""
         if len(self):
             lowest = f", lowest {self[0].loss:.4g} at {place_text(self[0].position)}"
         return f"{counted(len(self), 'valley')} over {axes}{lowest}"
 
+    @overload
+    def at(self, coordinates: float) -> int: ...
+    @overload
+    def at(self, coordinates: ArrayLike) -> np.ndarray | int: ...
     def at(self, coordinates):
         """The valleys in whose basins coordinates lie.
 
@@ -118,11 +129,11 @@ class Valleys(Result, Sequence):
             )
         return self._places.at_one(c.tolist()) if c.ndim == 1 else self._places.at(c)
 
-    def to_dicts(self):
+    def to_dicts(self) -> list[dict[str, Any]]:
         """The valleys as a list of dictionaries, angles in radians."""
         return [dataclasses.asdict(valley) for valley in self]
 
-    def to_csv(self, path=None):
+    def to_csv(self, path: str | os.PathLike | None = None) -> str | None:
         """The valleys as CSV: one row each, angles in radians, all digits.
 
         Args:
@@ -144,20 +155,18 @@ class Valleys(Result, Sequence):
         write_whole(path, file.getvalue())
         return None
 
-    def __str__(self):
-        labels, line = self.surface.labels, self.labels.ndim == 1
+    def __str__(self) -> str:
+        line, units = self.labels.ndim == 1, self.surface.units
         ridge = "ridges" if line else "lowest saddle"
-        rows = [["valley", *labels, "loss", "depth", "width", ridge]]
+        rows = [["valley", *self.surface.labels, "loss", "depth", "width", ridge]]
         for v in self[:MAX_ROWS]:
-            position = [
-                coordinate_text(c, label) for c, label in zip(v.position, labels, strict=True)
-            ]
+            position = map(coordinate_text, v.position, units)
             if line:
-                ends = " to ".join(coordinate_text(c, labels[0]) for c in v.ridges)
+                ends = " to ".join(coordinate_text(c, *units) for c in v.ridges)
             else:
                 lowest = next(iter(v.ridges), ())
-                ends = ", ".join(map(coordinate_text, lowest, labels[: len(lowest)]))
-            width = coordinate_text(v.width, labels[0] if len(set(labels)) == 1 else "")
+                ends = ", ".join(map(coordinate_text, lowest, units[: len(lowest)]))
+            width = coordinate_text(v.width, units[0] if len(set(units)) == 1 else "")
             numbers = [f"{v.loss:.6g}", f"{v.depth:.5g}", width]
             rows.append([str(v.index), *position, *numbers, ends])
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -167,23 +176,3 @@ class Valleys(Result, Sequence):
         ]
         more = len(self) - MAX_ROWS
         return "\n".join(lines + [f"... and {more} more"] * (more > 0))
-
-
-def coordinate_text(value, label=""):
-    """A coordinate in print; that of an axis labeled "phi" is an angle in degrees.
-
-    Args:
-        value: Number; an angle in radians.
-        label: Label of the axis.
-
-    Returns:
-        Text.
-
-    Example:
-
-    >>> keras_valleys.valleys.coordinate_text(np.pi / 5, "phi")
-    '36.000°'
-    """
-    if label == "phi":
-        return f"{round(math.degrees(value), 3) + 0.0:.3f}°"
-    return f"{float(f'{value:.5g}') + 0.0:g}"

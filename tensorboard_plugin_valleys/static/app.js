@@ -17,6 +17,7 @@ const NOTHING = "No run has a path yet. Train with keras_valleys.callbacks.Surfa
 
 class App {
   #queued = false;
+  #looking = false;
   #charts = [];
   #flats = {};
 
@@ -70,8 +71,8 @@ class App {
   }
 
   async #look() {
-    if (this.looking) return;
-    this.looking = true;
+    if (this.#looking) return;
+    this.#looking = true;
     try {
       if (await this.store.refresh()) this.draw();
       this.bar.message.textContent = "";
@@ -79,7 +80,7 @@ class App {
     } catch (error) {
       this.bar.message.textContent = `No answer: ${error.message}`;
     }
-    this.looking = false;
+    this.#looking = false;
   }
 
   #drawNow() {

@@ -1,6 +1,6 @@
 // Axes on a canvas, lines and marks within them, and what the pointer finds there. No WebGL.
 
-import { axisTitle, element, isAngle, number, ticks, unitOf } from "./format.js";
+import { axisTitle, element, isInDegrees, number, scaleOf, ticks } from "./format.js";
 
 const FONT = "12px Roboto, system-ui, sans-serif";
 const REACH = 14; // pixels from the pointer to what it finds
@@ -39,8 +39,8 @@ export class Chart {
     this.canvas.addEventListener("pointerleave", () => tip.hide());
   }
 
-  /** Clear, and draw the axes. `domain` is {x: [a, b], y: [a, b]}, `labels` {x, y}, in raw units. */
-  begin(domain, labels, theme, room = {}) {
+  /** Clear, and draw the axes. `domain` is {x: [a, b], y: [a, b]}, raw; `labels`, `units` {x, y}. */
+  begin(domain, labels, units, theme, room = {}) {
     const { clientWidth: width, clientHeight: height } = this.parent;
     const ratio = Math.min(devicePixelRatio || 1, 2);
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
@@ -49,7 +49,7 @@ export class Chart {
       this.canvas.style.width = `${width}px`;
       this.canvas.style.height = `${height}px`;
     }
-    Object.assign(this, { width, height, ratio, domain, labels, theme, targets: [] });
+    Object.assign(this, { width, height, ratio, domain, labels, units, theme, targets: [] });
     const margin = { left: 54, right: 12, top: 12, bottom: 38, ...room };
     this.left = margin.left;
     this.top = margin.top;
@@ -179,16 +179,16 @@ export class Chart {
   }
 
   #axes() {
-    const { context, domain, labels, theme, left, top, right, bottom } = this;
+    const { context, domain, labels, units, theme, left, top, right, bottom } = this;
     const sides = [
       ["x", ...domain.x, Math.max(2, (right - left) / 75)],
       ["y", ...domain.y, Math.max(2, (bottom - top) / 45)],
     ];
     context.lineWidth = 1;
     for (const [side, low, high, most] of sides) {
-      const unit = unitOf(labels[side]);
-      for (const tick of ticks(low * unit, high * unit, most, isAngle(labels[side]))) {
-        const place = this[side](tick / unit);
+      const scale = scaleOf(units[side]);
+      for (const tick of ticks(low * scale, high * scale, most, isInDegrees(units[side]))) {
+        const place = this[side](tick / scale);
         context.strokeStyle = theme.line;
         context.beginPath();
         if (side === "x") {
@@ -210,11 +210,11 @@ export class Chart {
     context.moveTo(left, bottom);
     context.lineTo(right, bottom);
     context.stroke();
-    this.text(axisTitle(labels.x), (left + right) / 2, this.height - 8, { color: theme.ink });
+    this.text(axisTitle(labels.x, units.x), (left + right) / 2, this.height - 8, { color: theme.ink });
     context.save();
     context.translate(10, (top + bottom) / 2);
     context.rotate(-Math.PI / 2);
-    this.text(axisTitle(labels.y), 0, 0, { color: theme.ink });
+    this.text(axisTitle(labels.y, units.y), 0, 0, { color: theme.ink });
     context.restore();
   }
 

@@ -1,22 +1,30 @@
 // The loss, the coordinates and the distance from the surface against the step, with the cursor.
 
-import { coordinate, number, unitOf } from "./format.js";
+import { coordinate, isSame } from "./format.js";
 import { Chart } from "./canvas.js";
 
 const MAX_MARKS = 30; // derailments of a run that are marked; more would hide the curve
 
-/** Which columns there is a chart for: {key, label}; `key` is a column of a path. */
+/** Which columns there is a chart for: {key, label, unit}; `key` is a column of a path. */
 export function chartsFor(runs) {
-  const names = new Set(runs.flatMap(({ path }) => path.names));
-  const charts = [{ key: "loss", label: "loss" }, ...[...names].map((name) => ({ key: `coordinate ${name}`, label: name }))];
-  if (runs.some(({ path }) => path.leavesSurface())) charts.push({ key: "distance", label: "off the surface" });
-  return charts;
+  const charts = new Map([["loss", { key: "loss", label: "loss", unit: "" }]]);
+  for (const { path } of runs) {
+    path.names.forEach((label, k) => {
+      const unit = path.units[k];
+      const key = `coordinate ${label}${unit && ` in ${unit}`}`; // one chart has one unit
+      charts.set(key, { key, label, unit });
+    });
+  }
+  const off = { key: "distance", label: "off the surface", unit: "" };
+  if (runs.some(({ path }) => path.leavesSurface())) charts.set(off.key, off);
+  return [...charts.values()];
 }
 
-function columnOf(path, { key, label }) {
+function columnOf(path, { key, label, unit }) {
   if (key === "loss") return path.losses;
   if (key === "distance") return path.distances;
-  return path.coordinates[path.names.indexOf(label)] ?? null;
+  const k = path.names.indexOf(label);
+  return path.units[k] === unit ? path.coordinates[k] : null;
 }
 
 /** The ends of the axis, and how many values are beyond: few that would dwarf all others. */
@@ -68,11 +76,11 @@ export class StepChart extends Chart {
     const key = [lastStep, theme.name, clientWidth, clientHeight, devicePixelRatio];
     for (const { path, color, dashNumber } of runs) key.push(path, color, dashNumber);
     // From step to step only the cursor moves.
-    if (key.length === this.#key.length && key.every((part, k) => part === this.#key[k])) this.restore();
+    if (isSame(key, this.#key)) this.restore();
     else {
       this.#key = key;
       const { ends, beyond } = extent(columns);
-      this.begin({ x: [0, Math.max(1, lastStep)], y: ends }, { x: "step", y: this.spec.label }, theme);
+      this.begin({ x: [0, Math.max(1, lastStep)], y: ends }, { x: "step", y: this.spec.label }, { x: "", y: this.spec.unit }, theme);
       this.inside(() => runs.forEach((run, k) => this.#curve(run, columns[k])));
       const look = { color: theme.muted, align: "right", halo: theme.background };
       if (beyond) this.text(`${beyond} beyond`, this.right - 2, this.top + 4, look);
@@ -108,8 +116,8 @@ export class StepChart extends Chart {
       const value = columns[k][run.row];
       const [px, py] = [this.x(run.path.steps[run.row]), this.y(value)];
       if (py >= top && py <= bottom) this.dot(px, py, { radius: 4, fill: run.color, stroke: theme.background });
-      const words = unitOf(this.spec.label) === 1 ? number(value) : coordinate(value, this.spec.label);
-      this.target(px, py, () => [`${run.name}, step ${run.path.steps[run.row]}`, `${this.spec.label} ${words}`]);
+      const words = `${this.spec.label} ${coordinate(value, this.spec.unit)}`;
+      this.target(px, py, () => [`${run.name}, step ${run.path.steps[run.row]}`, words]);
     });
   }
 }

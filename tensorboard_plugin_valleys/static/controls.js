@@ -7,16 +7,17 @@ import { stateOf, valleyWords } from "./words.js";
 const MAX_VALLEYS = 12; // in the list
 const MAX_DOTS = 4; // runs in one valley, in the list
 
-export const choice = (name, options, onChange) =>
-  element("select", { "aria-label": name, change: (event) => onChange(event.target.value) },
-    ...options.map(([value, words]) => element("option", { value }, words)));
+const optionsOf = (pairs) => pairs.map(([value, words]) => element("option", { value }, words));
+
+export const choice = (name, pairs, onChange) =>
+  element("select", { "aria-label": name, change: (event) => onChange(event.target.value) }, ...optionsOf(pairs));
 
 /** Give a select other options, if they are others. */
-function setOptions(select, options, chosen) {
-  const key = JSON.stringify(options);
+function setOptions(select, pairs, chosen) {
+  const key = JSON.stringify(pairs);
   if (select.dataset.key !== key) {
     select.dataset.key = key;
-    select.replaceChildren(...options.map(([value, words]) => element("option", { value }, words)));
+    select.replaceChildren(...optionsOf(pairs));
   }
   select.value = chosen;
 }

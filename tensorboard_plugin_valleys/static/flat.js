@@ -1,6 +1,6 @@
 // The surface as a curve or as contours, with the paths on it: on a canvas, without WebGL.
 
-import { coordinates, number, title } from "./format.js";
+import { coordinates, isSame, number, title } from "./format.js";
 import { Chart } from "./canvas.js";
 import { gray } from "./theme.js";
 import { derailmentLine, namedValleys, stateLines, valleyLines } from "./words.js";
@@ -16,9 +16,9 @@ class Flat extends Chart {
     for (const run of runs) {
       if (run.row < 0) continue;
       const rows = run.path.rowsUpTo(run.row, FLAT_POINTS);
-      const { xs, ys, turns } = this.#pixels(run, rows, surface);
+      const { xs, ys, placed } = this.#pixels(run, rows, surface);
       this.inside(() => {
-        const breaks = (k) => turns[rows[k]] !== turns[rows[k - 1]];
+        const breaks = (k) => surface.jumps(placed, rows[k - 1], rows[k]);
         this.line(xs, ys, { color: run.color, width: 1.8, dash: run.dash, breaks });
         if (xs.length <= 200) {
           for (let k = 0; k < xs.length; k++) this.dot(xs[k], ys[k], { radius: 2, fill: run.color });
@@ -36,7 +36,8 @@ class Flat extends Chart {
 
   /** Rows of a path in pixels. */
   #pixels(run, rows, surface) {
-    const { columns, heights, turns } = surface.place(run.path);
+    const placed = surface.place(run.path);
+    const { columns, heights } = placed;
     const [first, second] = columns;
     const [xs, ys] = [new Float64Array(rows.length), new Float64Array(rows.length)];
     for (let k = 0; k < rows.length; k++) {
@@ -44,27 +45,30 @@ class Flat extends Chart {
       xs[k] = this.x(first[row]);
       ys[k] = this.y(second ? second[row] : heights[row]);
     }
-    return { xs, ys, turns };
+    return { xs, ys, placed };
   }
 
   #drawDerailments(run, surface) {
     const { theme } = this;
-    const past = run.path.derailments.filter(({ row }) => row <= run.row).slice(-MAX_DERAILMENTS);
+    const past = run.path.derailmentsUpTo(run.row, MAX_DERAILMENTS);
     const { xs, ys } = this.#pixels(run, past.map(({ row }) => row), surface);
     past.forEach((derailment, k) => {
       this.inside(() => this.diamond(xs[k], ys[k], { radius: 5, fill: theme.background, stroke: run.color, width: 2 }));
-      this.target(xs[k], ys[k], () => [run.name, derailmentLine(surface, run.path, derailment)]);
+      this.target(xs[k], ys[k], () => [run.name, derailmentLine(surface, derailment)]);
     });
   }
 
   drawValleys({ surface, theme }) {
     const taken = [];
     for (const { position, loss, index } of namedValleys(surface)) {
-      const [x, y] = [this.x(position[0]), this.y(position[1] ?? loss)];
+      const places = surface.repeats(position).map(([first, second]) => [this.x(first), this.y(second ?? loss)]);
+      const [x, y] = places[0];
       if (!Number.isFinite(x) || y < this.top - 1 || y > this.bottom + 1) continue;
-      this.dot(x, y, { radius: 4, fill: theme.background, stroke: theme.ink, width: 1.5 });
-      this.target(x, y, () => valleyLines(surface, index));
-      const words = surface.isRing ? coordinates(position, surface.labels) : `valley ${index}`;
+      for (const place of places) {
+        this.dot(...place, { radius: 4, fill: theme.background, stroke: theme.ink, width: 1.5 });
+        this.target(...place, () => valleyLines(surface, index));
+      }
+      const words = surface.isCurve && surface.units[0] ? coordinates(position, surface.units) : `valley ${index}`;
       const half = this.context.measureText(words).width / 2 + 3;
       const middle = Math.max(this.left + half, Math.min(this.right - half, x));
       const below = y + 16 < this.bottom - 4 ? y + 16 : y - 16;
@@ -76,7 +80,10 @@ class Flat extends Chart {
     }
   }
 
-  note(words) {
+  /** What of a surface is not on show. */
+  note({ numDiverged }, { top, cut }) {
+    const parts = [cut && `cut at loss ${number(top)}`, numDiverged && `${numDiverged} points diverged`];
+    const words = parts.filter(Boolean).join("; ");
     if (words) this.text(words, this.right - 4, this.top + 8, { color: this.theme.muted, align: "right", halo: this.theme.background });
   }
 }
@@ -85,10 +92,11 @@ export class Curve extends Flat {
   draw(scene) {
     const { surface, theme } = scene;
     const [axis] = surface.axes;
-    const { low, top, cut } = surface.limits(scene.runs.map(({ path }) => path));
+    const limits = surface.limits(scene.runs.map(({ path }) => path));
+    const { low, top } = limits;
     const end = axis.length > 1 ? axis.at(-1) : axis[0] + 1;
     const domain = { x: [axis[0], end], y: [low - 0.14 * (top - low), top] };
-    this.begin(domain, { x: surface.labels[0], y: title(surface.lossName) }, theme);
+    this.begin(domain, { x: surface.labels[0], y: title(surface.lossName) }, { x: surface.units[0], y: "" }, theme);
     const xs = axis.map((value) => this.x(value));
     const ys = surface.losses.map((loss) => (Number.isFinite(loss) ? Math.max(this.y(loss), -1e4) : NaN));
     this.inside(() => {
@@ -97,7 +105,7 @@ export class Curve extends Flat {
     });
     this.drawPaths(scene);
     this.drawValleys(scene);
-    this.note(cut ? `cut at loss ${number(top, 3)}` : "");
+    this.note(surface, limits);
   }
 
   /** The ground under the curve, in one piece between losses that are not finite. */
@@ -127,22 +135,22 @@ export class Contours extends Flat {
     const { surface, theme } = scene;
     const [first, second] = surface.axes;
     const ends = (axis) => [axis[0], axis.length > 1 ? axis.at(-1) : axis[0] + 1];
-    const { low, top, cut } = surface.limits([]);
-    this.begin({ x: ends(first), y: ends(second) }, { x: surface.labels[0], y: surface.labels[1] }, theme);
+    const limits = surface.limits([]);
+    const [[x, y], [xUnit, yUnit]] = [surface.labels, surface.units];
+    this.begin({ x: ends(first), y: ends(second) }, { x, y }, { x: xUnit, y: yUnit }, theme);
     const key = [surface, theme.name, this.width, this.height, this.ratio];
-    if (!key.every((part, k) => part === this.#key[k])) {
+    if (!isSame(key, this.#key)) {
       this.#key = key;
-      this.#image = this.#paintBands(surface, low, top);
+      this.#image = this.#paintBands(surface, limits);
     }
     this.context.drawImage(this.#image, this.left, this.top, this.right - this.left, this.bottom - this.top);
     this.drawPaths(scene);
     this.drawValleys(scene);
-    const lost = first.length * second.length - surface.finite.length;
-    this.note([cut && `cut at loss ${number(top, 3)}`, lost && `${lost} points diverged`].filter(Boolean).join("; "));
+    this.note(surface, limits);
   }
 
   /** Bands of gray with a line between two, each pixel between its four samples. */
-  #paintBands(surface, low, top) {
+  #paintBands(surface, { low, top }) {
     const width = Math.max(1, Math.round((this.right - this.left) * this.ratio));
     const height = Math.max(1, Math.round((this.bottom - this.top) * this.ratio));
     const canvas = element2d(width, height);

@@ -2,12 +2,17 @@
 
 const DEGREES = 180 / Math.PI;
 
-export const isAngle = (label) => label === "phi";
+export const isAngle = (unit) => unit === "rad";
 
-/** What a coordinate is multiplied with on screen. */
-export const unitOf = (label) => (isAngle(label) ? DEGREES : 1);
+export const isInDegrees = (unit) => isAngle(unit) || unit === "°";
 
-export const axisTitle = (label) => (isAngle(label) ? "phi (°)" : label);
+/** What a coordinate of a unit is multiplied with on screen: radians are shown in degrees. */
+export const scaleOf = (unit) => (isAngle(unit) ? DEGREES : 1);
+
+/** What stands behind a number of a unit on screen. */
+export const signOf = (unit) => (isInDegrees(unit) ? "°" : unit && ` ${unit}`);
+
+export const axisTitle = (label, unit = "") => (unit ? `${label} (${signOf(unit).trim()})` : label);
 
 export function number(value, digits = 4) {
   if (value === null || Number.isNaN(value)) return "–";
@@ -20,15 +25,16 @@ export function number(value, digits = 4) {
   return text.replace("-", "−");
 }
 
-export function coordinate(value, label, digits = 4) {
-  if (!isAngle(label) || !Number.isFinite(value)) return number(value, digits);
-  const degrees = value * DEGREES;
+export function coordinate(value, unit, digits = 4) {
+  if (!Number.isFinite(value)) return number(value, digits);
+  if (!isInDegrees(unit)) return `${number(value, digits)}${signOf(unit)}`;
+  const degrees = value * scaleOf(unit);
   if (Math.abs(degrees) >= 1e4) return `${number(degrees)}°`;
   return `${(Math.round(degrees * 10) / 10 + 0).toFixed(1)}°`.replace("-", "−");
 }
 
-export function coordinates(values, labels, digits = 4) {
-  return values.map((value, k) => coordinate(value, labels[k], digits)).join(", ");
+export function coordinates(values, units, digits = 4) {
+  return values.map((value, k) => coordinate(value, units[k], digits)).join(", ");
 }
 
 export const title = (name) => name.replaceAll("_", " ");
@@ -47,6 +53,9 @@ export function ticks(low, high, most, angle = false) {
   if (last - first > 1000) return [low];
   return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
 }
+
+/** Whether the parts are those that were kept, each the very same. */
+export const isSame = (parts, kept) => parts.length === kept?.length && parts.every((part, k) => part === kept[k]);
 
 /** An element; `attributes` that are functions listen to events. Text is never HTML. */
 export function element(tag, attributes = {}, ...children) {

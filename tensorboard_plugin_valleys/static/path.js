@@ -10,14 +10,15 @@ export class Path {
     const size = header.num_rows;
     const start = 4 + length;
     const column = (k) => new Float32Array(buffer, start + 8 * size + 4 * size * k, size);
-    this.label = header.label;
     this.names = header.coordinates;
-    this.totalRows = header.total_rows;
-    this.numDerailments = header.num_derailments;
+    this.units = header.units;
     this.steps = new Float64Array(buffer, start, size);
     [this.losses, this.distances, this.valleys] = [0, 1, 2].map(column);
     this.coordinates = this.names.map((_, k) => column(3 + k));
-    this.derailments = this.#findDerailments();
+    this.ranks = header.ranks;
+    this.shown = header.shown;
+    this.numDerailments = header.num_derailments;
+    this.derailments = header.derailments.map(([row, step, from, to]) => ({ row, step, from, to }));
   }
 
   get size() {
@@ -40,14 +41,11 @@ export class Path {
     return low - 1;
   }
 
-  /** About `most` rows up to one: every n-th, both of each derailment, and that one. */
+  /** The rows up to one that a picture of `most` rows of the whole path shows, and that one. */
   rowsUpTo(last, most) {
     if (!this.#samples.has(most)) {
-      const stride = Math.ceil(this.size / most) | 1; // odd: shows steps to and fro
-      const rows = new Set();
-      for (let row = 0; row < this.size; row += stride) rows.add(row);
-      for (const { before, row } of this.derailments.slice(0, most)) rows.add(before).add(row);
-      this.#samples.set(most, Int32Array.from(rows).sort());
+      const all = Int32Array.from(this.ranks.keys());
+      this.#samples.set(most, all.filter((row) => this.ranks[row] <= most));
     }
     const rows = this.#samples.get(most);
     let count = 0;
@@ -58,26 +56,21 @@ export class Path {
     return found;
   }
 
+  /** The last derailments, at most `most`, of those up to a row. */
+  derailmentsUpTo(last, most) {
+    return this.derailments.filter(({ row }) => row <= last).slice(-most);
+  }
+
   point(row) {
     return this.coordinates.map((column) => column[row]);
   }
 
-  /** Whether some row is beside the surface. */
-  leavesSurface() {
-    return this.distances.some((distance) => distance > 1e-6);
+  /** Whether a row is beside the surface. */
+  isOff(row) {
+    return this.distances[row] > 1e-6;
   }
 
-  /** Pairs of rows: the last in one valley, and the next, in another. */
-  #findDerailments() {
-    const found = [];
-    let before = -1;
-    for (let row = 0; row < this.size; row++) {
-      if (!(this.valleys[row] >= 0)) continue;
-      if (before >= 0 && this.valleys[row] !== this.valleys[before]) {
-        found.push({ before, row, from: this.valleys[before], to: this.valleys[row] });
-      }
-      before = row;
-    }
-    return found;
+  leavesSurface() {
+    return this.distances.some((_, row) => this.isOff(row));
   }
 }

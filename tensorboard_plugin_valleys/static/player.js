@@ -87,9 +87,9 @@ export class Player {
     if (this.ticks.dataset.key === key) return;
     this.ticks.dataset.key = key;
     const marks = runs.flatMap(({ name, color, path }) =>
-      path.derailments.slice(0, MAX_TICKS).map(({ before }) => {
-        const tick = element("i", { title: `${name} derailed at step ${path.steps[before]}` });
-        tick.style.left = `${(100 * path.steps[before]) / Math.max(1, lastStep)}%`;
+      path.derailments.slice(0, MAX_TICKS).map(({ step }) => {
+        const tick = element("i", { title: `${name} derailed at step ${step}` });
+        tick.style.left = `${(100 * step) / Math.max(1, lastStep)}%`;
         tick.style.background = color;
         return tick;
       }));

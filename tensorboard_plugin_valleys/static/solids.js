@@ -1,9 +1,10 @@
 // What stands in space, as traces of plotly: a ring over an angle, or a landscape.
 
-import { axisTitle, number, ticks, title, unitOf } from "./format.js";
+import { axisTitle, coordinate, isAngle, number, scaleOf, ticks, title } from "./format.js";
 import { gray, rgb } from "./theme.js";
 
 const FACETS = 120; // of the ring's wall, for each side
+const MAX_SIDES = 12; // of a ring over a part of a turn
 const OUT = 1.012; // radius of what is drawn on the wall, in front of it
 
 export const GAP = [null, null, null];
@@ -44,17 +45,22 @@ export class Ring {
     this.top = top;
     this.low = low;
     this.floor = low - 0.3 * (top - low);
+    const [period] = surface.periods;
+    const laps = (2 * Math.PI) / period;
+    const fits = laps > 0.5 && laps < MAX_SIDES + 0.5 && Math.abs(laps - Math.round(laps)) < 1e-6;
+    const isPart = isAngle(surface.units[0]) && fits;
+    this.scale = isPart ? 1 : laps;
+    this.sides = Array.from({ length: isPart ? Math.round(laps) : 1 }, (_, side) => side * period);
     const [axis] = surface.axes;
-    this.isHalf = axis.at(-1) - axis[0] <= Math.PI * (1 + 1e-6);
-    this.sides = this.isHalf ? [0, Math.PI] : [0];
-    const angles = paths.flatMap(({ columns }) => Array.from(columns[0])).filter(Number.isFinite);
-    const middle = angles.length ? angles.reduce((sum, phi) => sum + phi, 0) / angles.length : 0.5;
+    this.axis = axis.filter((value) => value <= axis[0] + period * (1 + 1e-6)); // one period
+    const known = paths.flatMap(({ columns }) => Array.from(columns[0])).filter(Number.isFinite);
+    const middle = known.length ? (this.scale * known.reduce((sum, value) => sum + value, 0)) / known.length : 0.5;
     this.from = middle - 0.45; // where to look from: the paths in front, a little to the right
   }
 
-  /** The place of a row of a placed path: on both sides of a ring that was drawn from one. */
-  at([phi], height, turns = 0) {
-    const angle = phi + (this.isHalf ? turns * Math.PI : 0);
+  /** The place of a row of a placed path: on that side of the ring where it was. */
+  at([value], height, turns = 0) {
+    const angle = this.scale * (value + turns * this.surface.periods[0]);
     return [OUT * Math.cos(angle), OUT * Math.sin(angle), height];
   }
 
@@ -67,10 +73,12 @@ export class Ring {
   }
 
   traces(theme) {
-    const { surface, top, floor } = this;
-    const [axis] = surface.axes;
+    const { surface, top, floor, axis, scale } = this;
     const crest = this.sides.flatMap((side) => [
-      ...axis.map((phi, k) => [Math.cos(phi + side), Math.sin(phi + side), surface.losses[k] <= top ? surface.losses[k] : null]),
+      ...axis.map((value, k) => {
+        const phi = scale * (value + side);
+        return [Math.cos(phi), Math.sin(phi), surface.losses[k] <= top ? surface.losses[k] : null];
+      }),
       GAP,
     ]);
     const turn = Array.from({ length: 121 }, (_, k) => (k / 60) * Math.PI);
@@ -85,7 +93,7 @@ export class Ring {
     const [x, y] = this.#post;
     const angles = [-135, -90, -45, 0, 45, 90, 135, 180].map((angle) => {
       const phi = (angle * Math.PI) / 180;
-      const words = `${angle}°`.replace("-", "−");
+      const words = coordinate(phi / this.scale, this.surface.units[0], 3).replace(".0°", "°");
       return [[1.17 * Math.cos(phi), 1.17 * Math.sin(phi), floor], words, theme.muted, "middle center"];
     });
     const losses = ticks(low, top, 4).map((loss) => [[x, y, loss], `${number(loss)} –`, theme.muted, "middle left"]);
@@ -110,13 +118,14 @@ export class Ring {
   }
 
   #wall(theme) {
-    const { surface, top, floor } = this;
-    const [axis] = surface.axes;
+    const { surface, top, floor, axis } = this;
     const edges = Array.from({ length: FACETS + 1 }, (_, k) => axis[0] + (k / FACETS) * (axis.at(-1) - axis[0]));
-    const tops = edges.map((phi) => Math.min(surface.heightAt([phi]), top));
-    const closed = axis.at(-1) - axis[0] > Math.PI * 0.999;
+    const tops = edges.map((value) => Math.min(surface.heightAt([value]), top));
+    const closed = axis.at(-1) - axis[0] > surface.periods[0] * 0.999;
     const row = (value, gap) =>
-      this.sides.flatMap((side) => [...edges.map((phi, k) => value(phi + side, k)), ...(closed ? [] : [gap])]);
+      this.sides.flatMap((side) => [
+        ...edges.map((edge, k) => value(this.scale * (edge + side), k)), ...(closed ? [] : [gap]),
+      ]);
     const [xs, ys] = [row(Math.cos, 0), row(Math.sin, 0)];
     const shade = rgb(gray(theme, 0.55));
     return {
@@ -133,7 +142,7 @@ export class Landscape {
     this.surface = surface;
     this.low = low;
     this.top = top;
-    this.units = surface.labels.map(unitOf);
+    this.scales = surface.units.map(scaleOf);
     this.lift = 0.012 * (top - low); // of what lies on the surface, so that it is not half in it
     this.nameLift = 0.09 * (top - low);
     this.from = this.#sideOpposite(paths);
@@ -152,22 +161,22 @@ export class Landscape {
   }
 
   at([x, y], height) {
-    return [x * this.units[0], y * this.units[1], height === null ? null : height + this.lift];
+    return [x * this.scales[0], y * this.scales[1], height === null ? null : height + this.lift];
   }
 
-  jumps(turns, row, before) {
-    return turns[row] !== turns[before];
+  jumps(placed, from, to) {
+    return this.surface.jumps(placed, from, to);
   }
 
   valleyPlaces(position, loss) {
-    return [this.at(position, loss)];
+    return this.surface.repeats(position).map((place) => this.at(place, loss));
   }
 
   traces(theme) {
     const { low, top } = this;
     const { axes, losses } = this.surface;
     const z = axes[1].map((_, k) => losses.map((row) => (Number.isFinite(row[k]) ? Math.min(row[k], top) : null)));
-    const [x, y] = axes.map((axis, k) => axis.map((value) => value * this.units[k]));
+    const [x, y] = axes.map((axis, k) => axis.map((value) => value * this.scales[k]));
     return [{
       type: "surface", x, y, z, cmin: low, cmax: top, showscale: false, opacity: 0.9, hoverinfo: "skip",
       colorscale: [0, 0.5, 1].map((share) => [share, rgb(gray(theme, 0.12 + 0.88 * share))]),
@@ -192,8 +201,8 @@ export class Landscape {
     };
     const named = (name) => ({ ...look, title: { text: plain([name]) } });
     return {
-      xaxis: named(axisTitle(this.surface.labels[0])),
-      yaxis: named(axisTitle(this.surface.labels[1])),
+      xaxis: named(axisTitle(this.surface.labels[0], this.surface.units[0])),
+      yaxis: named(axisTitle(this.surface.labels[1], this.surface.units[1])),
       zaxis: { ...named(title(this.surface.lossName)), range: [low - 0.05 * (top - low), top + 0.02 * (top - low)] },
       aspectmode: "manual", aspectratio: { x: 1.2, y: 1.2, z: 0.7 },
       camera: { eye: { x: 1.9 * far * Math.cos(this.from), y: 1.9 * far * Math.sin(this.from), z: 1.15 * far }, center: { x: 0, y: 0, z: -0.2 } },

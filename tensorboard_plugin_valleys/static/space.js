@@ -1,7 +1,7 @@
 // The surface in space, drawn by plotly with WebGL.
 // Few traces, because plotly works through all of them at each step.
 
-import { coordinate, element } from "./format.js";
+import { coordinate, element, isSame } from "./format.js";
 import { GAP, Landscape, lines3d, marks3d, plain, Ring, texts3d } from "./solids.js";
 import { derailmentLine, namedValleys, stateLines, valleyLines } from "./words.js";
 
@@ -66,8 +66,7 @@ export class Space {
     if (!width || !height) return;
     const begin = performance.now();
     const key = [surface, theme.name, width, height, ...runs.map(({ path }) => path)];
-    const fresh = key.length !== this.#kept.key?.length || key.some((part, k) => part !== this.#kept.key[k]);
-    if (fresh) this.#keep(key, surface, runs, theme);
+    if (!isSame(key, this.#kept.key)) this.#keep(key, surface, runs, theme);
     const { shape, ground, scene, revision } = this.#kept;
     const layout = {
       scene: { ...scene, uirevision: revision }, uirevision: revision,
@@ -108,7 +107,7 @@ export class Space {
         hovers.push(plain(valleyLines(surface, index)));
       }
       const [x, y, z] = places[0];
-      const name = surface.isRing ? coordinate(position[0], "phi") : `valley ${index}`;
+      const name = surface.isCurve && surface.units[0] ? coordinate(position[0], surface.units[0]) : `valley ${index}`;
       words.push([[x, y, z + shape.nameLift], name, theme.ink, "bottom center"]);
     }
     const marker = { color: theme.background, size: 5, line: { color: theme.ink, width: 2 } };
@@ -122,17 +121,18 @@ export class Space {
     const drops = { points: [], colors: [] };
     const heads = { points: [], colors: [], texts: [] };
     for (const run of runs) {
-      const { columns, heights, turns } = shape.surface.place(run.path);
+      const placed = shape.surface.place(run.path);
+      const { columns, heights, turns } = placed;
       const at = (row) => {
         const height = heights[row] <= shape.top ? heights[row] : null;
         return shape.at(columns.map((column) => column[row]), height, turns[row]);
       };
       const rows = Array.from(run.path.rowsUpTo(run.row, SPACE_POINTS));
-      lines.push(this.#line(shape, run, rows, at, turns));
-      for (const one of run.path.derailments.filter(({ row }) => row <= run.row).slice(-MAX_DROPS)) {
+      lines.push(this.#line(shape, run, rows, at, placed));
+      for (const one of run.path.derailmentsUpTo(run.row, MAX_DROPS)) {
         derailed.points.push(at(one.row));
         derailed.colors.push(run.color);
-        derailed.texts.push(plain([run.name, derailmentLine(shape.surface, run.path, one)]));
+        derailed.texts.push(plain([run.name, derailmentLine(shape.surface, one)]));
       }
       for (const points of this.#drops(shape, columns, rows, at)) {
         drops.points.push(...points);
@@ -150,8 +150,8 @@ export class Space {
     ];
   }
 
-  #line(shape, run, rows, at, turns) {
-    const points = rows.flatMap((row, k) => (k && shape.jumps(turns, row, rows[k - 1]) ? [GAP, at(row)] : [at(row)]));
+  #line(shape, run, rows, at, placed) {
+    const points = rows.flatMap((row, k) => (k && shape.jumps(placed, rows[k - 1], row) ? [GAP, at(row)] : [at(row)]));
     return lines3d(points, { color: run.color, width: 7, dash: PLOTLY_DASHES[run.dashNumber] });
   }
 

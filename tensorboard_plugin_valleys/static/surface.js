@@ -1,6 +1,6 @@
 // A sampled surface of one or two axes.
 
-import { coordinates, isAngle } from "./format.js";
+import { coordinates } from "./format.js";
 
 /** Cell and share within it of a place on a rising axis; null outside of it. */
 function locate(axis, value) {
@@ -26,13 +26,16 @@ export class Surface {
     this.lossName = data.loss_name;
     this.axes = data.coordinates;
     this.periods = data.periods;
+    this.units = data.units;
     this.valleys = data.valleys;
     this.numWeights = data.num_weights;
     this.isCurve = this.axes.length === 1;
-    this.isRing = this.isCurve && isAngle(this.labels[0]);
+    this.isRing = this.isCurve && this.periods[0] !== null;
     const clean = (value) => (value === null ? NaN : value);
     this.losses = this.isCurve ? data.losses.map(clean) : data.losses.map((row) => row.map(clean));
-    this.finite = this.losses.flat().filter(Number.isFinite).sort((a, b) => a - b);
+    this.highest = this.losses.flat().reduce((most, loss) => (loss > most ? loss : most), -Infinity);
+    this.numDiverged = data.num_diverged;
+    this.shown = data.shown;
   }
 
   get name() {
@@ -56,6 +59,25 @@ export class Surface {
       return locate(this.axes[k], value) ? value : NaN;
     });
     return { inside, turns };
+  }
+
+  /** All places on the axes that are one with a position. */
+  repeats(position) {
+    return position.reduce((places, value, k) => {
+      const period = this.periods[k];
+      const slack = 1e-6 * period;
+      const [start, end] = [this.axes[k][0] - slack, this.axes[k].at(-1) + slack];
+      const first = period ? -Math.floor((value - start) / period) : 0;
+      const last = period ? Math.floor((end - value) / period) : 0;
+      const values = Array.from({ length: last - first + 1 }, (_, n) => value + (first + n) * (period ?? 0));
+      return places.flatMap((place) => values.map((one) => [...place, one]));
+    }, [[]]);
+  }
+
+  /** Whether the way from one row of a placed path to another leads round the end of an axis. */
+  jumps({ columns, turns }, from, to) {
+    const far = (column, k) => this.periods[k] && Math.abs(column[to] - column[from]) > this.periods[k] / 2;
+    return turns[from] !== turns[to] || columns.some(far);
   }
 
   /** The height between the samples; NaN where it has none. */
@@ -92,38 +114,14 @@ export class Surface {
   valleyName(index) {
     const valley = this.valleys[index];
     if (!valley) return index >= 0 ? `valley ${index}` : "no valley";
-    return `valley ${index} at ${coordinates(valley.position, this.labels, 3)}`;
+    return `valley ${index} at ${coordinates(valley.position, this.units, 3)}`;
   }
 
-  /** The lowest and the highest loss to show: valleys and ridges, not a pole; paths if they fit. */
+  /** The lowest and the highest loss to show: what the surface asks for and each path. */
   limits(paths) {
-    const { finite } = this;
-    if (!finite.length) return { low: 0, top: 1, cut: false };
-    const quantile = (share) => finite[Math.round(share * (finite.length - 1))];
-    let low = finite[0];
-    let top = quantile(this.isCurve ? 0.6 : 0.9);
-    if (this.isCurve) {
-      const most = Math.max(quantile(0.97), top);
-      for (const { loss, depth } of this.valleys) {
-        if (loss + (depth ?? 0) <= most) top = Math.max(top, loss + (depth ?? 0));
-      }
-    }
-    const room = low + (this.isCurve ? 4 : 2) * (top - low);
-    let least = Infinity;
-    let most = -Infinity;
-    for (const { losses } of paths) {
-      for (const loss of losses) {
-        if (loss < least) least = loss;
-        if (loss > most && loss < Infinity) most = loss;
-      }
-    }
-    if (most > top) top = Math.min(most, room > low ? room : most);
-    if (least > -Infinity && least < low) low = least;
-    top = low + 1.2 * (top - low);
-    const high = finite.at(-1);
-    const cut = high > low + 1.5 * (top - low);
-    if (!cut) top = Math.max(top, high);
-    if (!(top > low)) top = low + (Math.abs(low) || 1);
-    return { low, top, cut };
+    const ranges = [this.shown, ...paths.map(({ shown }) => shown)].filter((range) => range?.every(Number.isFinite));
+    const low = Math.min(...ranges.map(([least]) => least));
+    const top = Math.max(...ranges.map(([, most]) => most));
+    return { low, top, cut: this.highest > top };
   }
 }

@@ -1,6 +1,6 @@
 // What there is to say of valleys, rows and derailments, in words.
 
-import { coordinates, number, title, unitOf } from "./format.js";
+import { coordinates, number, scaleOf, signOf, title } from "./format.js";
 
 const MAX_NAMES = 9; // valleys with a name beside them
 
@@ -13,13 +13,13 @@ export function namedValleys(surface) {
 /** What there is to say of a valley, in words: {name, place, loss, depth, width}. */
 export function valleyWords(surface, index) {
   const { position, loss, depth, width } = surface.valleys[index];
-  const [unit, sign] = surface.isRing ? [unitOf("phi"), "°"] : [1, ""];
+  const unit = new Set(surface.units).size === 1 ? surface.units[0] : "";
   return {
     name: surface.valleyName(index),
-    place: coordinates(position, surface.labels, 3),
+    place: coordinates(position, surface.units, 3),
     loss: number(loss),
     depth: depth === null ? "∞" : number(depth),
-    width: width === null ? "∞" : `${number(width * unit)}${sign}`,
+    width: width === null ? "∞" : `${number(width * scaleOf(unit))}${signOf(unit)}`,
   };
 }
 
@@ -42,15 +42,15 @@ export function stateLines(run, row, surface) {
   const lines = [
     `${run.name}, step ${path.steps[row]}`,
     `loss ${lossWords(run, row, surface)}`,
-    `${path.names.map(title).join(", ")} ${coordinates(path.point(row), path.names)}`,
+    `${path.names.map(title).join(", ")} ${coordinates(path.point(row), path.units)}`,
   ];
   if (surface.valleys.length) lines.push(surface.valleyName(path.valleys[row]));
-  if (path.distances[row] > 1e-6) lines.push(`${number(path.distances[row])} off the surface`);
+  if (path.isOff(row)) lines.push(`${number(path.distances[row])} off the surface`);
   return lines;
 }
 
-export function derailmentLine(surface, path, { before, from, to }) {
-  return `derailed at step ${path.steps[before]}: ${surface.valleyName(from)} → ${surface.valleyName(to)}`;
+export function derailmentLine(surface, { step, from, to }) {
+  return `derailed at step ${step}: ${surface.valleyName(from)} → ${surface.valleyName(to)}`;
 }
 
 /** Where a run is at the cursor, in words. */
@@ -59,7 +59,7 @@ export function stateOf(run, surface) {
   if (row < 0) return "not begun";
   const parts = [`loss ${lossWords(run, row, surface)}`];
   if (surface?.valleys.length) parts.unshift(surface.valleyName(path.valleys[row]));
-  if (path.distances[row] > 1e-6) parts.push(`${number(path.distances[row], 3)} off`);
+  if (path.isOff(row)) parts.push(`${number(path.distances[row], 3)} off`);
   if (path.numDerailments) parts.push(`derailed ${path.numDerailments}×`);
   return parts.join(" · ");
 }

@@ -250,7 +250,7 @@ def test_a_list_of_optimizers_gets_labels():
     x, y = data()
     given = ["adam", SGD(0.05), SGD(0.1), SGD(0.1), lambda: keras.optimizers.Lion(0.1), "Lamb"]
     labels = [run.optimizer for run in compare(rosette_model, given, x, y, 2).runs]
-    assert sorted(labels) == ["Lamb", "Lion", "SGD 0.05", "SGD 0.1", "SGD 0.1 (2)", "adam"]
+    assert sorted(labels) == ["Adam", "Lamb", "Lion", "SGD 0.05", "SGD 0.1", "SGD 0.1 (2)"]
 
 
 # Starts
@@ -334,7 +334,8 @@ def schedule():
             "compiled with a loss",
         ),
         (dict(optimizers={}), "dictionary of labels"),
-        (dict(optimizers="adam"), "dictionary of labels"),
+        (dict(optimizers="adam"), None),
+        (dict(optimizers="adamm"), "`compare` expects `optimizers` to be .* Choose from .*adamw"),
         (dict(optimizers={1: "adam", "1": "sgd"}), "dictionary of labels"),
         (dict(optimizers=["adamm"]), "Choose from .*adamw"),
         (dict(optimizers=[0.1]), "expects each of `optimizers`"),

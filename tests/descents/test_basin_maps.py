@@ -40,7 +40,7 @@ def test_equal_optimizers_give_equal_rows_in_any_order(rosette, by_start):
     np.testing.assert_array_equal(turned.ends, by_start.ends[[1, 0]])
     assert turned.optimizers == ("Adam", "SGD")
     twice = basin_map(objective, ["sgd", "sgd"], STARTS[:2], 1, valleys)
-    assert twice.optimizers == ("SGD", "SGD 2")
+    assert twice.optimizers == ("SGD 0.01", "SGD 0.01 (2)")
 
 
 def test_two_axes(waves):
@@ -130,7 +130,7 @@ def test_bad_input_is_refused(rosette):
         (dict(coordinates=[STARTS, STARTS]), "each of the surface's 1 axes"),
         (dict(coordinates=[0.0, np.inf]), "finite numbers"),
         (dict(optimizers=[]), "one optimizer or more"),
-        (dict(optimizers={"x": "no such"}), "`basin_map` expects a Keras optimizer"),
+        (dict(optimizers={"x": "no such"}), "`basin_map` expects each of `optimizers`"),
         (dict(optimizers=["sgd", optimizers.SGD(0.1, clipnorm=1.0)]), "each weight by itself"),
         (dict(learning_rates=[0.1, 0.0]), "numbers above 0"),
         (dict(learning_rates=0.1), "1-D array of numbers above 0"),

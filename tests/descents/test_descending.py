@@ -14,7 +14,6 @@ from helpers.checkpoints import finished
 from helpers.lines import rosette_model
 from helpers.processes import start_python
 from helpers.starts import angle, line, network, objective_of, starts_of, unfinished
-from keras_valleys import descents
 from keras_valleys.descents import descend, walks
 
 
@@ -62,13 +61,12 @@ def test_an_optimizer_in_each_form(given):
 def test_after_a_kill_it_goes_on(tmp_path):
     path = tmp_path / "descents.npz"
     code = f"from helpers.starts import unfinished; unfinished({str(path)!r})"
-    process = start_python(code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while process.poll() is None and not finished(path):
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait()
+    with start_python(code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while process.poll() is None and not finished(path):
+                time.sleep(0.01)
+        finally:
+            process.kill()
     part = finished(path)
     assert 0 < part < 40
     found, calls = unfinished(path, count=True)
@@ -120,7 +118,7 @@ def test_bad_input_is_refused_before_the_work(monkeypatch):
             descend(**{**good, **change})
     with pytest.raises(OSError, match="`descend` expects `checkpoint`.*Make its folder"):
         descend(**good, checkpoint="/no/such/folder/file.npz")
-    monkeypatch.setattr(descents, "PATHS_BYTES", 100)
+    monkeypatch.setattr("keras_valleys.descents.descending.PATHS_BYTES", 100)
     with pytest.raises(ValueError, match="Use paths=2, one step in 2"):
         descend(**good, paths=True)
     assert descend(**good, paths=4).paths.shape == (2, 3, 2)

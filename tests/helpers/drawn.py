@@ -14,13 +14,14 @@ def rosette_surface(root=4, num=2001, start=-np.pi / 2, stop=np.pi / 2):
     phi = np.linspace(start, stop, num)
     errors = np.abs(np.tan(phi)[:, None, None] * x - y)
     losses = (errors ** (2 / root)).mean(axis=(1, 2))
-    return Surface(losses, [phi], [[1.0]], [0.0], ["phi"], f"root {root}")
+    angle = {"periods": np.pi, "units": "rad"}
+    return Surface(losses, [phi], [[1.0]], [0.0], ["phi"], f"root {root}", **angle)
 
 
-def line_surface(losses=None, labels=("width",)):
+def line_surface(losses=None, labels=("width",), **options):
     x = np.linspace(-2, 3, 301)
     losses = np.cos(3 * x) + 0.1 * x if losses is None else losses
-    return Surface(losses, [x], [[1.0]], [0.0], labels)
+    return Surface(losses, [x], [[1.0]], [0.0], labels, **options)
 
 
 def plane_surface(start=-1.0):

@@ -140,6 +140,10 @@ def test_the_built_wheel_holds_every_file(tmp_path):
         packed = {name for name in archive.namelist() if name.split("/")[0] in packages}
         (entries,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         assert b"tensorboard_plugin_valleys.loader:ValleysLoader" in archive.read(entries)
+        (about,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        described = archive.read(about).decode().split("\n\n")[0].splitlines()
+    assert f"Version: {keras_valleys.__version__}" in described
+    assert {f"{name}/py.typed" for name in packages} <= packed  # its annotations are read
     sources = [path for name in packages for path in (ROOT / name).rglob("*")]
     expected = {str(p.relative_to(ROOT)) for p in sources if p.is_file() and p.suffix != ".pyc"}
     assert packed == expected

@@ -377,6 +377,16 @@ class Late(Result, Saved, kind="test"):
 
 
 AXES = (np.arange(2.0), np.arange(5.0))
+
+
+class Old(Late, kind="test"):
+    """Of an older version a file says nothing of units."""
+
+    @classmethod
+    def _completed(cls, fields):
+        return fields if "units" in fields else {**fields, "units": (fields["name"],)}
+
+
 LATER: list[dict[str, typing.Any]] = [
     {},
     {"statistics": np.arange(6.0).reshape(2, 3)},
@@ -396,6 +406,14 @@ def test_a_field_that_is_added_later(fields, tmp_path):
     assert Late.load(path) == late and (not fields or late != early)
     loaded = Early.load(path)  # an older version takes what it knows
     assert loaded == Early(AXES, np.arange(3), "spät") and type(loaded.count) is int
+
+
+def test_what_an_older_file_does_not_say(tmp_path):
+    path = tmp_path / "file.npz"
+    Early(AXES, np.arange(3), "rad").save(path)
+    assert Old.load(path).units == ("rad",)
+    Old(AXES, np.arange(3), "rad").save(path)
+    assert Old.load(path).units == ("none",)
 
 
 def test_what_is_no_number_or_text_is_not_saved(tmp_path):

@@ -1,15 +1,12 @@
 """Modules as one script: the same as the modules themselves, in a real Chromium."""
 
-import contextlib
-import functools
-import http.server
 import json
 import re
-import threading
 
 import pytest
 
 from helpers.browser import chromium, console_errors, wait
+from helpers.served import served
 from tensorboard_plugin_valleys import assets, bundle
 
 # Statements in all the forms that people and formatters write, and texts that look like some.
@@ -83,23 +80,6 @@ def write(folder, texts):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, "utf-8")
     return folder
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-@contextlib.contextmanager
-def served(folder):
-    """The address of a folder: no browser loads modules from a disk."""
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://localhost:{server.server_port}"
-        finally:
-            server.shutdown()
 
 
 def test_the_script_does_what_the_modules_do(tmp_path):

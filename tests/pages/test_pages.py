@@ -106,7 +106,7 @@ def test_paths_of_a_large_model_say_how_far_they_are_from_the_plane(tmp_path):
 
 def test_an_angle_is_joined_after_half_a_turn(tmp_path):
     phi = np.linspace(-np.pi / 2, np.pi / 2, 101)
-    ring = kv.surfaces.Surface(np.sin(phi) ** 2, [phi], [[1.0]], [0.0], ["phi"])
+    ring = kv.surfaces.Surface(np.sin(phi) ** 2, [phi], [[1.0]], [0.0], ["phi"], periods=np.pi)
     data = written(tmp_path, ring, walk()).data
     assert data["surface"]["periods"] == [np.pi] and len(data["surface"]["valleys"]) == 1
 

@@ -37,10 +37,14 @@ def test_circle_says_where_it_is_cut_and_marks_the_valleys_twice():
     np.testing.assert_allclose(np.diff(angles), 36, atol=0.3)
 
 
-def test_circle_draws_a_longer_surface_once():
+def test_circle_draws_one_period_of_a_longer_surface_on_both_sides():
     surface = rosette_surface(start=-1.2, stop=4.0, num=901)
-    marks = [line for line in plots.circle(surface).axes[0].lines if line.get_gid() == "valleys"]
-    assert len(marks) == len(find_valleys(surface))
+    axes = plots.circle(surface).axes[0]
+    marks = [line for line in axes.lines if line.get_gid() == "valleys"]
+    assert len(marks) == 2 * len(find_valleys(surface)) == 10
+    inside = surface.coordinates[0] < -1.2 + np.pi
+    crest = [len(line.get_data_3d()[0]) for line in axes.lines]
+    assert crest.count(np.count_nonzero(inside)) == 4  # on each side behind and in front
 
 
 def test_circle_keeps_a_path_on_its_side_of_the_ring():

@@ -16,7 +16,7 @@ LABELS = ["adam", "sgd", "my own", "lion", "rmsprop"]
 
 def line():
     x = np.linspace(-1.5, 1.4, 291)
-    return kv.surfaces.Surface(np.cos(4 * x) + 0.1 * x, [x], [[1.0]], [0.0], ["phi"])
+    return kv.surfaces.Surface(np.cos(4 * x) + 0.1 * x, [x], [[1.0]], [0.0], ["phi"], units="rad")
 
 
 def plane():
@@ -172,7 +172,7 @@ def test_the_table_of_valleys():
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["adam", "sgd"]
     heads = [label.get_text().split("\n")[0] for label in axes.get_xticklabels()]
-    places = [kv.plots.style.coordinate_text(v.position[0], "phi") for v in found.valleys]
+    places = [kv.surfaces.coordinate_text(v.position[0], "rad", short=True) for v in found.valleys]
     assert heads == ["success (95 % interval)", *places[:2], "none"]
     rate = "1/2  (9 \N{EN DASH} 91 %)"
     assert cells(figure) == [[rate, "1", "1", "0"], [rate, "1", "0", "1"]]

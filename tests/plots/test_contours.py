@@ -38,7 +38,8 @@ def test_contour_transposes_and_marks_the_minimum():
 def two_wells():
     x, y = np.linspace(-1.7, 1.9, 61), np.linspace(-1, 2, 43)
     losses = (x[:, None] ** 2 - 1) ** 2 + x[:, None] / 4 + y**2
-    return Surface(losses, [x, y], np.eye(2), np.zeros(2), ["phi", "bias"])
+    names, units = ["phi", "bias"], ["rad", ""]
+    return Surface(losses, [x, y], np.eye(2), np.zeros(2), names, units=units)
 
 
 def test_contour_marks_valleys_and_their_basins():

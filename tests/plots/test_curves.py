@@ -127,13 +127,14 @@ def test_curve_leaves_gaps_where_the_loss_diverged():
 
 @pytest.mark.parametrize("draw_picture", [plots.curve, plots.circle])
 def test_nothing_finite_is_still_a_picture(draw_picture):
-    surface = line_surface(np.full(301, np.nan), labels=("phi",))
+    angle = {"labels": ("phi",), "periods": 2 * np.pi, "units": "rad"}
+    surface = line_surface(np.full(301, np.nan), **angle)
     lost = path([np.nan, np.inf, 0.5], [np.nan, np.nan, np.inf])
     for given in ((), lost, [lost, lost], path(np.zeros((0, 1)))):
         assert draw(draw_picture(surface, given)).shape[2] == 3
         draw(draw_picture(rosette_surface(), given))
     draw(draw_picture(rosette_surface(), path([0.3])))
-    draw(draw_picture(line_surface(np.full(301, 2.0), labels=("phi",)), PHI))
+    draw(draw_picture(line_surface(np.full(301, 2.0), **angle), PHI))
 
 
 def test_curve_compares_several_paths_in_the_colors_of_their_optimizers():
@@ -156,7 +157,7 @@ def test_curve_and_circle_refuse_a_plane():
         plots.curve(plane_surface())
     with pytest.raises(ValueError, match="`circle` expects a 1-D surface.*Use `contour`"):
         plots.circle(plane_surface())
-    with pytest.raises(ValueError, match="`circle` expects a surface over an angle"):
+    with pytest.raises(ValueError, match="`circle` expects a surface with a period"):
         plots.circle(line_surface())
 
 

@@ -28,9 +28,9 @@ def test_loss_by_step_counts_what_diverged_and_takes_logarithms():
     assert plots.loss_by_step(path([[1.0], [2]], [1e-3, 50])).axes[0].get_yscale() == "log"
 
 
-def test_weight_by_step_draws_phi_in_degrees_and_others_as_they_are():
+def test_weight_by_step_draws_radians_in_degrees_and_others_as_they_are():
     two = path([[0.5, np.pi / 2], [0.7, -np.pi / 6]])
-    axes = plots.weight_by_step(two, index=1).axes[0]
+    axes = plots.weight_by_step(two, index=1, name="phi", unit="rad").axes[0]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [90, -30])
     assert axes.get_ylabel() == "phi (°)"
     axes = plots.weight_by_step(two, name="kernel").axes[0]

@@ -19,7 +19,7 @@ PICTURES = {
     "split": lambda theme: plots.split(ROWS, ROWS, theme=theme),
     "fit": lambda theme: plots.fit(ROWS, ROWS[1], theme=theme),
     "loss_by_step": lambda theme: plots.loss_by_step([PHI, PLANE_PATH], theme=theme),
-    "weight_by_step": lambda theme: plots.weight_by_step(PHI, theme=theme),
+    "weight_by_step": lambda theme: plots.weight_by_step(PHI, unit="rad", theme=theme),
     "circle": lambda theme: plots.circle(rosette_surface(), PHI, theme=theme),
     "curve": lambda theme: plots.curve(rosette_surface(), PHI, theme=theme),
     "curves": lambda theme: plots.curves([rosette_surface(1), rosette_surface()], theme=theme),

@@ -95,13 +95,12 @@ from helpers.formulas import Heavy, PLANE
 from keras_valleys.surfaces import evaluate
 evaluate(Heavy(seconds=0.02), **PLANE, checkpoint={str(path)!r}, verbose=0)
 """
-    process = start_python(code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while process.poll() is None and not finished(path):
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        process.wait()
+    with start_python(code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            while process.poll() is None and not finished(path):
+                time.sleep(0.02)
+        finally:
+            process.kill()
     found = finished(path)
     assert 0 < found < 322
     second = Heavy()
@@ -196,7 +195,7 @@ def test_a_folder_that_vanishes_costs_the_checkpoint_only(tmp_path):
     (folder / "surface.npz").unlink()
     folder.rmdir()
     plane = (np.array([[1.0, 0.5]]), np.zeros(2))
-    sampler = Sampler(Bowl(), plane, checkpoint=checkpoint, verbose=0, executor=None)
+    sampler = Sampler(Bowl(), *plane, checkpoint=checkpoint, verbose=0, executor=None)
     with pytest.warns(RuntimeWarning, match="could not write its checkpoint"):
         losses = sampler(lambda i: i[:, None] / 7, 50)
     exact = Bowl().along(np.arange(50)[:, None] / 7, *plane)

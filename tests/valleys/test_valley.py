@@ -15,7 +15,7 @@ from keras_valleys.valleys import Valleys, find_valleys
 
 def test_the_table():
     phi = np.linspace(-np.pi / 2, np.pi / 2, 181)
-    angles = Surface(np.cos(6 * phi) + 0.1 * phi, [phi], [[1.0]], [0.0], ["phi"])
+    angles = Surface(np.cos(6 * phi) + 0.1 * phi, [phi], [[1.0]], [0.0], ["phi"], units="rad")
     valleys = find_valleys(angles)
     header, *rows = str(valleys).splitlines()
     assert header.split() == ["valley", "phi", "loss", "depth", "width", "ridges"]
@@ -27,7 +27,7 @@ def test_the_table():
         numbers = [v.index, *v.position, v.loss, v.depth, v.width, *v.ridges]
         assert [float(cell) for cell in row] == numbers
     assert valleys.to_dicts() == [dataclasses.asdict(v) for v in valleys]
-    flat = find_valleys(plane(himmelblau, X, Y, labels=["phi", "size"]))
+    flat = find_valleys(plane(himmelblau, X, Y, labels=["phi", "size"], units=["rad", ""]))
     assert str(flat).splitlines()[1].split()[1].endswith("°")
     row = next(csv.DictReader(io.StringIO(flat.to_csv())))
     assert (float(row["phi"]), float(row["size"])) == flat[0].position

@@ -1,0 +1,53 @@
+"""What the package says of itself: its version, written once, and what it was run on."""
+
+import ast
+import configparser
+import pathlib
+
+import pytest
+
+import keras_valleys
+import tensorboard_plugin_valleys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PACKAGES = (keras_valleys, tensorboard_plugin_valleys)
+
+
+@pytest.fixture
+def setup():
+    if not (ROOT / "setup.cfg").exists():
+        pytest.skip("not in a checkout")
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def test_the_version_is_written_once_where_setuptools_reads_it_without_keras(setup):
+    assert setup["metadata"]["version"] == "attr: keras_valleys.__version__"
+    source = (ROOT / "keras_valleys" / "__init__.py").read_text()
+    (written,) = (
+        node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__version__"
+    )
+    assert ast.literal_eval(written) == keras_valleys.__version__
+    for name in ("setup.cfg", "pyproject.toml"):
+        assert keras_valleys.__version__ not in (ROOT / name).read_text()
+    newest = next(
+        line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")
+    )
+    assert newest.removeprefix("## ").split()[0] == keras_valleys.__version__
+
+
+def test_what_it_says_of_its_author_and_of_python(setup):
+    classifiers = setup["metadata"]["classifiers"].split("\n")
+    least = setup["options"]["python_requires"].removeprefix(">=")
+    assert f"Programming Language :: Python :: {least}" in classifiers
+    assert "Typing :: Typed" in classifiers
+    assert setup["metadata"]["author"] in (ROOT / "LICENSE").read_text()
+    assert "url" not in setup["metadata"] and "project_urls" not in setup["metadata"]
+
+
+def test_both_packages_say_that_they_are_typed():
+    for package in PACKAGES:
+        assert (pathlib.Path(package.__file__).parent / "py.typed").exists()

@@ -1,0 +1,122 @@
+"""What the view makes of what it gets: its modules alone, in a real Chromium."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+import keras_valleys as kv
+from helpers.browser import chromium
+from helpers.served import served
+from keras_valleys import _tab
+from keras_valleys.valleys import find_valleys, shown_range
+from tensorboard_plugin_valleys import assets, payload
+
+PATH = """
+const done = arguments[arguments.length - 1];
+const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0)).buffer;
+import("./path.js").then(({ Path }) => {
+  const path = new Path(bytes);
+  const { lastStep, names, derailments, numDerailments, shown } = path;
+  done(JSON.stringify({
+    lastStep, names, derailments, numDerailments, shown, size: path.size,
+    rows: arguments[1].map(([last, most]) => Array.from(path.rowsUpTo(last, most))),
+    marks: arguments[2].map(([last, most]) => path.derailmentsUpTo(last, most)),
+    leaves: path.leavesSurface(),
+  }));
+}, (error) => done(String(error)));
+"""
+LIMITS = """
+const done = arguments[arguments.length - 1];
+import("./surface.js").then(({ Surface }) => {
+  const surface = new Surface(arguments[0]);
+  const limits = surface.limits(arguments[1].map((shown) => ({ shown })));
+  done(JSON.stringify({ ...limits, numDiverged: surface.numDiverged }));
+}, (error) => done(String(error)));
+"""
+
+
+@pytest.fixture(scope="module")
+def ask():
+    """Run a script beside the view's modules; what it hands to `done`."""
+    with served(assets.STATIC) as url, chromium() as browser:
+        browser.get(f"{url}/style.css")
+        yield lambda script, *given: json.loads(browser.execute_async_script(script, *given))
+
+
+X = np.linspace(-1.5, 2.5, 401)
+WAVE = kv.surfaces.Surface(np.cos(2 * np.pi * X), [X], [[1.0]], [0.0], ["x"])
+
+
+def packed(size):
+    """A path that is derailed often and begins outside, as bytes and as rows."""
+    random = np.random.RandomState(8)
+    x = 0.5 + np.cumsum(random.normal(0, 0.25, size))
+    x = np.abs((x + 3) % 6 - 3) - 1
+    x[0] = -9
+    losses = np.cos(2 * np.pi * x)
+    distances = np.where(np.arange(size) > 5, 0.1, 0.0)
+    found = find_valleys(WAVE)
+    rows, past = _tab.path_rows(3 * np.arange(size), losses, x[:, None], distances, found)
+    return payload.path_payload(rows, ["x"], "SGD", shown_range(found, past.heights)), x
+
+
+@pytest.mark.parametrize("size", [40, 20_000])
+def test_a_path_shows_the_rows_and_derailments_that_it_is_told(ask, size):
+    content, x = packed(size)
+    length = int.from_bytes(content[:4], "little")
+    header = json.loads(content[4 : 4 + length])
+    ranks, last = np.array(header["ranks"]), header["num_rows"] - 1
+    asked = [(row, most) for row in (0, 7, last // 3, last) for most in (5, 600, 1000)]
+    got = ask(PATH, base64.b64encode(content).decode(), asked, [(last // 2, 3), (last, 10**6)])
+    assert (got["size"], got["lastStep"]) == (last + 1, 3 * (size - 1)) and got["names"] == ["x"]
+    for (row, most), rows in zip(asked, got["rows"], strict=True):
+        shown = np.flatnonzero(ranks <= most)
+        assert rows == [*shown[shown < row].tolist(), row]
+    told = [
+        {"row": row, "step": step, "from": left, "to": entered}
+        for row, step, left, entered in header["derailments"]
+    ]
+    assert got["derailments"] == got["marks"][1] == told and len(told) > 2
+    assert got["marks"][0] == [one for one in told if one["row"] <= last // 2][-3:]
+    path = kv.trajectories.Trajectory(3 * np.arange(size), x[:, None], np.zeros(size))
+    assert got["numDerailments"] == len(kv.valleys.derailments(path, WAVE))
+    assert got["shown"] == header["shown"] and got["leaves"]
+
+
+def surface_payload(surface):
+    return payload.surface_payload(
+        surface.losses, _tab.surface_info(surface, find_valleys(surface))
+    )
+
+
+@pytest.mark.parametrize("heights", [[], [[5.0]], [[1.5, -2.0], [9.0, np.nan]], [[1e9], [0.5]]])
+def test_the_limits_are_those_that_the_surface_and_the_paths_ask_for(ask, heights):
+    losses = 0.05 / (2.501 - X) + np.cos(2 * np.pi * X)
+    losses[[3, 4]] = np.nan, np.inf
+    surface = kv.surfaces.Surface(losses, [X], [[1.0]], [0.0], ["x"])
+    ranges = [shown_range(surface, one) for one in heights]
+    got = ask(LIMITS, surface_payload(surface), [*ranges, None])
+    ranges = ranges or [shown_range(surface)]
+    assert got["low"] == min(low for low, _ in ranges)
+    assert got["top"] == max(top for _, top in ranges)
+    assert got["cut"] and got["numDiverged"] == 2
+    axes = kv.plots.curve(surface, [walk(one) for one in heights]).axes[0]
+    assert f"cut at loss {got['top']:.4g}" in axes.get_title("right")
+
+
+def walk(losses):
+    weights = np.linspace(0.1, 0.3, len(losses))[:, None]
+    return kv.trajectories.Trajectory(np.arange(len(losses)), weights, losses)
+
+
+def test_a_fine_plane_says_how_many_of_all_its_points_diverged(ask):
+    x, y = np.linspace(-1, 2, 403), np.linspace(-2, 1, 305)
+    losses = np.add.outer(x**2, (y - 0.5) ** 2)
+    losses[:20, 5:10] = np.nan
+    fine = kv.surfaces.Surface(losses, [x, y], np.eye(2), np.zeros(2), ["u", "v"])
+    got = ask(LIMITS, surface_payload(fine), [])
+    assert got["numDiverged"] == 100 and not got["cut"]
+    low, top = shown_range(fine)
+    assert (got["low"], got["top"]) == (low, top)
