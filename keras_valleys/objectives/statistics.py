@@ -58,7 +58,7 @@ class Statistics:
 
     @property
     def is_shared(self):
-        """Whether the model calls a layer more than once, whose statistics are then of all calls."""
+        """Whether the model calls a layer more than once: its statistics are of all calls."""
         return max(self._num_calls.values(), default=0) > 1
 
     def counting(self):

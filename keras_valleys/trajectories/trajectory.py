@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -48,7 +49,7 @@ class Trajectory(Result, Saved, kind="trajectory"):
     losses: np.ndarray
     label: str = ""
     loss_source: str = ""
-    statistics: np.ndarray | None = None
+    statistics: np.ndarray = typing.cast("np.ndarray", None)  # `None` becomes none, shape (T+1, 0)
     statistics_names: tuple[str, ...] = ()
     loss_kind: str = "recorded"
 
@@ -61,6 +62,9 @@ class Trajectory(Result, Saved, kind="trajectory"):
             losses: ArrayLike,
             label: str = "",
             loss_source: str = "",
+            statistics: ArrayLike | None = None,
+            statistics_names: Sequence[str] = (),
+            loss_kind: str = "recorded",
         ) -> None: ...
 
     def __post_init__(self) -> None:
