@@ -11,9 +11,10 @@ import keras
 import numpy as np
 
 from keras_valleys._checks import check_whole
-from keras_valleys._weights import flattener, select, to_numpy
+from keras_valleys._weights import flattener, select, statistics_of, to_numpy
 from keras_valleys.callbacks.losses import UNSEEN, Logged, StepLosses
 
+NOTHING = np.empty(0, "float32")  # of a model without statistics
 Selected: TypeAlias = str | keras.Variable | keras.layers.Layer
 Selection: TypeAlias = Selected | Sequence[Selected] | None  # which weights, as a user names them
 
@@ -27,6 +28,8 @@ class Row:
         weights: Array of shape `(P,)`: the flat weights before the step.
         loss: The step's loss, of its batch, at these weights; NaN where it is not known.
         known: Whether `loss` is known: a known NaN is what the step had.
+        statistics: Array of shape `(Q,)`: what training moves without a gradient, before the step;
+            empty where the callback does not read it.
 
     Example:
 
@@ -38,6 +41,7 @@ class Row:
     weights: np.ndarray
     loss: float = math.nan
     known: bool = False
+    statistics: np.ndarray = NOTHING
 
 
 class StepCallback(keras.callbacks.Callback):
@@ -60,6 +64,8 @@ class StepCallback(keras.callbacks.Callback):
         weights: Read only some of the trainable weights: a list of variables, layers, or names
             such as "dense", "dense/kernel" or "kernel", each of which selects the variables with
             that name or layer in their path. `None` reads all.
+        statistics: Read also what training moves without a gradient, such as the means of
+            BatchNormalization.
 
     Raises:
         ValueError: At once for an impossible argument, at the start of fit for names that select
@@ -81,12 +87,16 @@ class StepCallback(keras.callbacks.Callback):
     1
     """
 
-    def __init__(self, every: int = 1, weights: Selection = None) -> None:
+    def __init__(
+        self, every: int = 1, weights: Selection = None, *, statistics: bool = False
+    ) -> None:
         super().__init__()
         check_whole(type(self).__name__, 1, every=every)
         self.every = every
         self.weights = weights
-        self._steps = StepReader(every, self._select)  # all state is in it: names stay free
+        self._steps = StepReader(
+            every, self._select, statistics
+        )  # all state is in it: names stay free
 
     def on_fit_begin(self) -> None:
         """Called before the first step of each fit. Fill it in a subclass."""
@@ -171,9 +181,10 @@ class StepReader:
     Args:
         every: Rows are read at every so many steps.
         select: Function from a built model to the list of variables to read.
+        with_statistics: Whether to read statistics as well.
     """
 
-    def __init__(self, every, select):
+    def __init__(self, every, select, with_statistics=False):
         self.settled = collections.deque()  # rows to hand on
         self.sources = []  # where losses came from
         self._every, self._select = every, select
@@ -190,11 +201,14 @@ class StepReader:
         self._fit = None  # the model and parameters of a fit, from its begin to its first epoch
         self._in_fit = False
         self._variables = self._flat = None
+        self._with_statistics, self._flat_statistics = with_statistics, None
+        self.statistics = []  # the variables
         self._losses = None
         self._known = None  # the variables of the first fit
 
     def __getstate__(self):
-        return {**self.__dict__, "_flat": None}  # a function: made anew in the next fit
+        # Functions: made anew in the next fit.
+        return {**self.__dict__, "_flat": None, "_flat_statistics": None}
 
     @property
     def rows_ahead(self):
@@ -257,7 +271,7 @@ class StepReader:
             needed = batch == 0 or self._every > 1 or self._losses.need_tracker
             before = (tracked or self._losses.read_tracker()) if needed else None
             self._latest = Logged(batch, before)
-            self._open.append((Row(step, self._flat()), self._latest))
+            self._open.append((self._row(step), self._latest))
             self._opened[batch + self._stride - 1] = self._latest
 
     def batch_end(self, batch, logs):
@@ -294,7 +308,7 @@ class StepReader:
             made = counted if plausible else min(made, num_steps or made)
         self._step += made
         self._begun, self._ends, self._iterations = None, set(), None
-        self._final = Row(self._step, self._flat())
+        self._final = self._row(self._step)
 
     def train_end(self, model):
         """Read the final weights: some optimizers replace them after the last epoch.
@@ -304,8 +318,15 @@ class StepReader:
         if not self._in_fit or self._variables is None or model is None:
             return None
         self._fit, self._in_fit = None, False
-        self._final = Row(self._step, self._flat())
+        self._final = self._row(self._step)
         return self._final
+
+    def _row(self, step):
+        """The state now."""
+        row = Row(step, self._flat())
+        if self.statistics:
+            row.statistics = self._flat_statistics()
+        return row
 
     def _meet(self, model):
         if not model.built or not model.trainable_variables:
@@ -323,6 +344,9 @@ class StepReader:
                 "Make a new callback for each model and for each set of trainable weights."
             )
         self._flat = flattener(self._variables) if self._variables else lambda: np.empty(0)
+        if self._with_statistics:
+            self.statistics = statistics_of(model)
+            self._flat_statistics = flattener(self.statistics) if self.statistics else None
         self._losses = StepLosses(model)
         return True
 

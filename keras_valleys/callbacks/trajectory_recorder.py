@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_valleys._optimizers import optimizer_name
+from keras_valleys._weights import moved
 from keras_valleys.callbacks.steps import Row, Selection, StepCallback
 from keras_valleys.trajectories import Trajectory
 
@@ -19,7 +20,9 @@ class TrajectoryRecorder(StepCallback):
     the running mean that Keras logs is undone, to float32 rounding, which grows with the steps of
     an epoch: 1e-4 after a thousand. `trajectory.loss_source` says which. With
     `steps_per_execution=k` only every k-th state is seen, and no loss belongs to it: the losses are
-    NaN, and `objective(trajectory.weights)` measures them.
+    NaN. Recorded losses are of single batches in training mode; the true ones at each row are
+    measured by `keras_valleys.trajectories.measured`, with the statistics of that row, such as the
+    means of BatchNormalization, which are recorded where they move.
 
     Neither the history nor the weights of the run are changed.
 
@@ -47,7 +50,7 @@ class TrajectoryRecorder(StepCallback):
     """
 
     def __init__(self, every: int = 1, weights: Selection = None, label: str | None = None) -> None:
-        super().__init__(every, weights)
+        super().__init__(every, weights, statistics=True)
         self.label = label
         self._optimizer_name = ""
         self._rows: list[Row] = []
@@ -56,12 +59,17 @@ class TrajectoryRecorder(StepCallback):
     def trajectory(self) -> Trajectory:
         """What was recorded so far, as a `keras_valleys.trajectories.Trajectory`."""
         rows = [*self._rows, *self.rows_ahead]
+        variables = self._steps.statistics
+        others = np.stack([row.statistics for row in rows]) if rows else np.empty((0, 0))
+        statistics, names = moved(variables, others)
         return Trajectory(
             steps=np.array([row.step for row in rows], "int64"),
             weights=np.stack([row.weights for row in rows]) if rows else np.empty((0, 0)),
             losses=np.array([row.loss for row in rows]),
             label=self._optimizer_name if self.label is None else self.label,
             loss_source=self.loss_source,
+            statistics=statistics,
+            statistics_names=names,
         )
 
     def on_fit_begin(self) -> None:
