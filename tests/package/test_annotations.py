@@ -43,7 +43,8 @@ def callables_of(name, value):
             if not inspect.isfunction(function) or not _is_written(function):
                 continue
             if not key.startswith("_") or key.startswith("__"):
-                yield f"{name}.{key}", function
+                for form in typing.get_overloads(function) or [function]:
+                    yield f"{name}.{key}", form
 
 
 def _is_written(function):
@@ -112,6 +113,15 @@ class Bad:
         return x
 
     def good(self, x: int, *rest: int, y: int = 1, **more: int) -> int:
+        return x
+
+    @typing.overload
+    def several(self, x: int) -> int: ...
+
+    @typing.overload
+    def several(self, x: str) -> str: ...
+
+    def several(self, x):
         return x
 
 
