@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import sys
 import typing
 
 import pytest
@@ -40,14 +41,19 @@ def callables_of(name, value):
             continue
         for key, member in vars(kind).items():
             function = getattr(member, "__func__", getattr(member, "fget", member))
-            if not inspect.isfunction(function) or not _is_written(function):
-                continue
-            if not key.startswith("_") or key.startswith("__"):
-                yield f"{name}.{key}", function
+            if _is_for_users(key) and inspect.isfunction(function) and _is_written(function, kind):
+                for form in typing.get_overloads(function) or [function]:
+                    yield f"{name}.{key}", form
 
 
-def _is_written(function):
-    return "<" not in function.__code__.co_filename  # else made by dataclasses
+def _is_for_users(name):
+    inner = ("__post_init__", "__init_subclass__", "__getstate__", "__setstate__", "__reduce__")
+    return not name.startswith("_") or (name.startswith("__") and name not in inner)
+
+
+def _is_written(function, kind):
+    """Whether it stands in the file of its class: what dataclasses make does not."""
+    return function.__code__.co_filename == sys.modules[kind.__module__].__file__
 
 
 def faults_of(name, function):
@@ -112,6 +118,15 @@ class Bad:
         return x
 
     def good(self, x: int, *rest: int, y: int = 1, **more: int) -> int:
+        return x
+
+    @typing.overload
+    def several(self, x: int) -> int: ...
+
+    @typing.overload
+    def several(self, x: str) -> str: ...
+
+    def several(self, x):
         return x
 
 
