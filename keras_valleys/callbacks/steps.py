@@ -41,7 +41,7 @@ class Row:
     weights: np.ndarray
     loss: float = math.nan
     known: bool = False
-    statistics: np.ndarray = NOTHING
+    statistics: np.ndarray = dataclasses.field(default_factory=lambda: NOTHING)
 
 
 class StepCallback(keras.callbacks.Callback):
