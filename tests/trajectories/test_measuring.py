@@ -14,8 +14,9 @@ STEPS = [0, 8, 16, 24, 96]
 
 def data():
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(256, 10)).astype("float32")
-    return x, (np.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:3] + 1).astype("float32")
+    x = rng.normal(size=(256, 10))
+    y = np.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:3] + 1
+    return (5 * x + 4).astype("float32"), y.astype("float32")  # as raw data are
 
 
 def normalized_network(noise=0.0):
@@ -24,10 +25,10 @@ def normalized_network(noise=0.0):
     model = keras.Sequential(
         [
             keras.Input((10,)),
-            layers.Dense(32, "relu"),
+            layers.Dense(32, "relu", name="first"),
             layers.BatchNormalization(),
             layers.Dropout(noise),
-            layers.Dense(32, "relu"),
+            layers.Dense(32, "relu", name="second"),
             layers.BatchNormalization(),
             layers.Dense(1),
         ]
@@ -80,13 +81,13 @@ def test_the_true_loss_is_what_evaluate_gave_at_the_time(fitted):
     np.testing.assert_array_equal(found.weights, path.weights)
     assert path.loss_kind == "recorded"
     held = Objective(model, *data())(path.weights)  # with the statistics of the end
-    assert np.abs(held[8] - expected[8]) > 0.3
+    assert np.abs(held[8] - expected[8]) > 0.1 * expected[8]
 
 
 def test_statistics_are_kept_only_where_they_move(fitted):
     _, path, _ = fitted
     assert len(path.statistics_names) == 128
-    assert path.statistics_names[0].endswith("batch_normalization/moving_mean[0]")
+    assert path.statistics_names[0].endswith("/moving_mean[0]")
     x, y = data()
     plain = keras.Sequential([keras.Input((10,)), layers.Normalization(), layers.Dense(1)])
     plain.layers[0].adapt(x)
@@ -102,14 +103,14 @@ def test_every_other_step_and_some_weights_keep_their_statistics():
     recorders = [
         TrajectoryRecorder(),
         TrajectoryRecorder(every=3),
-        TrajectoryRecorder(weights="dense_1"),
+        TrajectoryRecorder(weights="second"),
     ]
     model.fit(x, y, batch_size=64, epochs=3, verbose=0, callbacks=recorders)
     whole, thin, part = (recorder.trajectory for recorder in recorders)
     rows = np.searchsorted(whole.steps, thin.steps)
     np.testing.assert_array_equal(thin.statistics, whole.statistics[rows])
     np.testing.assert_array_equal(part.statistics, whole.statistics)
-    found = measured(part, Objective(model, x, y, variables="dense_1"))
+    found = measured(part, Objective(model, x, y, variables="second"))
     assert "the other weights held" in found.loss_source
     np.testing.assert_allclose(found.losses[-1], model.evaluate(x, y, verbose=0), rtol=1e-5)
 
@@ -139,7 +140,7 @@ def test_checkpoints_keep_their_statistics(tmp_path):
     lost = Trajectory(path.steps, path.weights, path.losses)
     held = measured(lost, Objective(model, x, y))
     assert "held at the model's present" in held.loss_source
-    assert np.abs(held.losses[0] - expected[0]) > 0.1
+    assert np.abs(held.losses[0] - expected[0]) > 0.01 * expected[0]
 
 
 @pytest.mark.parametrize("mode, words", [("batch", "batches of 100"), ("reestimated", "all 256")])
