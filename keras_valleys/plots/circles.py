@@ -89,7 +89,7 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
         add_legend(axes.figure, look, handles, loc="center right")
     text = "; ".join(filter(None, notes))
     axes.figure.text(0.98, 0.02, text, color=look.muted, fontsize=9, ha="right", va="bottom")
-    caption = captions(paths, trajectories)
+    caption = captions(surface, paths, trajectories)
     if caption:  # below the ring's lowest label
         axes.figure.set_figheight(5.9)
         axes.set_position((0.0, 0.05, 0.88, 1.025))

@@ -109,7 +109,7 @@ def contour(
     cut = contours is not None and contours.extend == "max"
     clipped = f"one color above loss {contours.levels[-1]:.4g}" if cut else ""
     add_note(axes, look, [clipped, diverged_note(surface), *path_notes(paths)])
-    add_caption(figure, look, captions(paths, trajectories))
+    add_caption(figure, look, captions(surface, paths, trajectories))
     return figure
 
 

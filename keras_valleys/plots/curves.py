@@ -90,7 +90,7 @@ def curve(surface: Surface, trajectories: Trajectories = (), *, theme: str = "li
     for path in paths[:1] if below is None else []:
         draw_one_path(panels, path, surface, look)
     add_note(axes, look, notes)
-    add_caption(figure, look, captions(paths, trajectories))
+    add_caption(figure, look, captions(surface, paths, trajectories))
     return figure
 
 

@@ -181,17 +181,22 @@ def check_axes(name, surface, num_axes, remedy):
         )
 
 
-def captions(paths, trajectories):
-    """One line per path of a model of more weights than axes; of many paths only the worst."""
+def captions(surface, paths, trajectories):
+    """What is to be known of a picture: with which statistics, and how far paths are from it.
+
+    One line per path of a model of more weights than axes; of many paths only the worst.
+    """
+    sentence_of_surface = surface.details.get("statistics", {}).get("sentence", "")
+    known = [f"Evaluated with {sentence_of_surface}."] if sentence_of_surface else []
     found = [
         (path.projection, name_of(trajectory, number))
         for number, (path, trajectory) in enumerate(zip(paths, trajectories, strict=True))
         if path.projection.num_weights > path.points.shape[1]
     ]
     if len(found) <= MAX_LINES:
-        return [sentence(*each) for each in found]
+        return [*known, *(sentence(*each) for each in found)]
     worst, name = min(found, key=lambda each: _rank(each[0]))
-    return [f"Worst of {len(found)} runs: {sentence(worst, name)}"]
+    return [*known, f"Worst of {len(found)} runs: {sentence(worst, name)}"]
 
 
 def sentence(projection, name):

@@ -123,7 +123,8 @@ def honesty(projections: Projection | Iterable[Projection], *, theme: str = "lig
     """How far the picture of a path on a surface can be trusted, step by step.
 
     Above, the true loss beside the loss at the nearest point of the line or plane: where they part,
-    the surface does not show what the optimizer saw. Below, the distance from the line or plane
+    the surface does not show what the optimizer saw. Without an objective it is the recorded loss,
+    of single batches in training mode, and named so: it is not to be compared with the surface. Below, the distance from the line or plane
     beside the distance from the start. Under the picture, each run in words.
 
     Args:
@@ -163,7 +164,7 @@ def honesty(projections: Projection | Iterable[Projection], *, theme: str = "lig
     lower.xaxis.get_major_locator().set_params(integer=True)
     losses = [(run.losses, run.plane_losses) for run in runs]
     distances = [(run.distances, run.travelled) for run in runs]
-    _draw_pairs(upper, runs, losses, ("true", f"on the {place}"), look)
+    _draw_pairs(upper, runs, losses, (_kind_of(runs), f"on the {place}"), look)
     handles = _draw_pairs(lower, runs, distances, (f"from the {place}", "from the start"), look)
     _scale(upper, _cut(upper, np.concatenate(losses, axis=1), look), 1000)
     _scale_distances(lower, _cut(lower, np.concatenate(distances, axis=1), look))
@@ -171,6 +172,12 @@ def honesty(projections: Projection | Iterable[Projection], *, theme: str = "lig
         add_legend(figure, look, handles, loc="outside upper center")
     add_caption(figure, look, [sentence(run, name_of(run, k)) for k, run in enumerate(runs)])
     return figure
+
+
+def _kind_of(runs):
+    """What the losses of rows are, in words: only what an objective measured is the true loss."""
+    words = {"true": "true", "recorded": "recorded (batch, training mode)"}
+    return " and ".join(words[kind] for kind in sorted({run.loss_kind for run in runs}))
 
 
 def _draw_pairs(axes, runs, pairs, names, look):

@@ -113,7 +113,7 @@ def surface_3d(
     for artist in (*axes.lines, *axes.collections):
         artist.set_in_layout(False)  # the layout takes their places in space for pixels
     add_note(axes, look, notes)
-    add_caption(axes.figure, look, captions(paths, trajectories))
+    add_caption(axes.figure, look, captions(surface, paths, trajectories))
     return axes.figure
 
 

@@ -180,7 +180,8 @@ def evaluate(
             adds none.
 
     Returns:
-        A `Surface`. Its `details` name the data, versions and directions, and "num_points".
+        A `Surface`. Its `details` name the data, versions and directions, "num_points", and for a
+        model with statistics, such as BatchNormalization's, with which it was evaluated.
 
     Raises:
         ValueError: Shapes that do not belong together, coordinates that do not rise, a zero
@@ -304,8 +305,11 @@ def _details(objective, directions):
         "numpy": np.__version__,
         "backend": backend_version(),
     }
-    data = getattr(objective, "fingerprint", "")
-    return {"data": data, "versions": versions, "directions": directions}
+    details = {"data": getattr(objective, "fingerprint", ""), "versions": versions}
+    sentence = getattr(objective, "statistics_sentence", "")
+    if sentence:  # a model without normalization has nothing to say
+        details["statistics"] = {"mode": objective.statistics, "sentence": sentence}
+    return {**details, "directions": directions}
 
 
 def _as_axes(coordinates):

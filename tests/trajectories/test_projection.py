@@ -120,8 +120,13 @@ def test_with_an_objective_losses_are_measured_on_the_plane_and_where_unknown():
     directions = np.random.RandomState(1).normal(size=(2, objective.size))
     grid = dict(coordinates=([-1.0, 2.0], [-1.0, 0.0, 3.0]), origin=origin)
     surface = evaluate(objective, directions, **grid)
-    found = on_surface(Trajectory(range(6), weights, losses), surface, objective)
-    assert on_surface(Trajectory(range(6), weights, losses), surface).num_diverged == 2
+    recorded = on_surface(Trajectory(range(6), weights, losses), surface, objective)
+    assert recorded.loss_kind == "true"
+    np.testing.assert_allclose(recorded.losses[:3], objective(weights[:3]), rtol=1e-6)
+    path = Trajectory(range(6), weights, losses, loss_kind="true")
+    found = on_surface(path, surface, objective)
+    unmeasured = on_surface(Trajectory(range(6), weights, losses), surface)
+    assert unmeasured.num_diverged == 2 and unmeasured.loss_kind == "recorded"
     assert found.losses[0] == 7.0 and found.losses[2] == np.inf and np.isnan(found.losses[3])
     for row in (1, 4):
         np.testing.assert_allclose(found.losses[row], objective(weights[row]), rtol=1e-6)
