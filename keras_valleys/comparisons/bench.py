@@ -12,7 +12,7 @@ from keras_valleys._fingerprints import description
 from keras_valleys._weights import to_numpy, variables_of
 from keras_valleys.datasets import repeat
 from keras_valleys.objectives import Objective
-from keras_valleys.trajectories import Trajectory
+from keras_valleys.trajectories import Trajectory, measured
 
 MAX_REASON = 300  # characters
 
@@ -55,9 +55,6 @@ class Bench:
         self._given = model.optimizer
         self._initial = [(v, np.array(to_numpy(v))) for v in variables_of(model)]
         self._seeds = [v for v in model.variables if v.path.endswith("seed_generator_state")]
-        trainable = {id(variable) for variable in model.trainable_variables}
-        seeds = {id(variable) for variable in self._seeds}
-        self._others = [v for v in variables_of(model) if id(v) not in trainable | seeds]
         self._key = None  # of the optimizer that the model is compiled with
 
     @property
@@ -89,7 +86,7 @@ class Bench:
         """
         from keras_valleys.callbacks import TrajectoryRecorder
 
-        clock = _Clock(self._others, self._every)
+        clock = _Clock()
         recorder = TrajectoryRecorder(self._every, label=job.candidate.label)
         begin, error = None, ""
         try:
@@ -110,9 +107,8 @@ class Bench:
         path = recorder.trajectory
         if error:
             self._reset(job.point, job.seed)  # JAX has given up the values
-        path = dataclasses.replace(
-            path, losses=self._measure(path, clock), loss_source="measured on all rows of data"
-        )
+        if len(path):
+            path = measured(path, self.objective)
         folder = None if board is None else str(board.log_dir)
         return Fit(path, clock.at(path.steps), seconds, error, folder)
 
@@ -147,20 +143,6 @@ class Bench:
         else:
             self.model.optimizer, self.model.train_function = optimizer, None
             self._key = candidate.label
-
-    def _measure(self, path, clock):
-        """The losses of all rows of data along a path, each with the other weights of its step."""
-        if not len(path):
-            return path.losses
-        states = [clock.states.get(int(step)) for step in path.steps]
-        if not clock.moving or any(state is None for state in states):
-            return self.objective(path.weights)
-        losses = []
-        for weights, state in zip(path.weights, states, strict=True):
-            for variable, value in zip(clock.moving, state, strict=True):
-                variable.assign(value)
-            losses.append(self.objective(weights))
-        return np.array(losses)
 
 
 class Batches(keras.utils.PyDataset):
@@ -208,24 +190,17 @@ class Batches(keras.utils.PyDataset):
 
 
 class _Clock(keras.callbacks.Callback):
-    """When each step began, and the weights that training moves without a gradient."""
+    """When each step began."""
 
-    def __init__(self, others, every):
+    def __init__(self):
         super().__init__()
-        self.moving = list(others)  # after the first step, those that it changed
-        self.states = {}
-        self._every, self._times = every, {}
+        self._times = {}
 
     def on_train_batch_begin(self, batch, logs=None):
-        if batch % self._every == 0 or len(self._times) == 1:
-            self._note(batch)
         self._times[batch] = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self._times[self.params["steps"]] = time.perf_counter()
-
-    def on_train_end(self, logs=None):
-        self._note(self.params["steps"])
 
     def at(self, steps):
         """The seconds from the begin of the second step to that of each of some."""
@@ -233,22 +208,6 @@ class _Clock(keras.callbacks.Callback):
         start = self._times[begins[min(1, len(begins) - 1)]] if begins else 0.0
         times = [self._times.get(int(step), np.nan) - start for step in steps]
         return np.maximum(np.array(times), 0.0)
-
-    def _note(self, step):
-        if not self.moving:
-            return
-        _ = self.model  # on JAX this copies the state back
-        values = [np.array(to_numpy(variable)) for variable in self.moving]
-        if len(self._times) == 1:
-            (first,) = self.states.values()
-            moved = [np.any(a != b) for a, b in zip(first, values, strict=True)]
-            self.moving = [v for v, m in zip(self.moving, moved, strict=True) if m]
-            self.states = {
-                k: [a for a, m in zip(state, moved, strict=True) if m]
-                for k, state in self.states.items()
-            }
-            values = [a for a, m in zip(values, moved, strict=True) if m]
-        self.states[step] = values
 
 
 def _as_rows(given):

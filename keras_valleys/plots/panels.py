@@ -74,7 +74,8 @@ def path_panels(surface: Surface, trajectories: Trajectories, *, theme: str = "l
     figure = (_on_curve if line else _on_plane)(surface, groups, look)
     known = "Shaded: the lowest valley. Lines: ridges. Time runs down." if line else ""
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
-    add_caption(figure, look, [*([known] if line else []), *captions(surface, paths, trajectories)])
+    words = captions(surface, paths, trajectories)
+    add_caption(figure, look, [*([known] if line else []), *words])
     return figure
 
 
