@@ -117,7 +117,7 @@ class Checkpoint:
             raise refusal(
                 self._owner,
                 "`checkpoint` to be a path where a file can be written",
-                f"checkpoint={os.fspath(self._path)!r} ({error})",
+                f"checkpoint={str(self._path)!r} ({error})",
                 "Make its folder, or give another path.",
                 OSError,
             ) from error

@@ -86,8 +86,8 @@ def moved(variables, rows):
         part = slice(start, start := start + int(np.prod(variable.shape)))
         if np.any(changes[part]):
             kept.append((variable, part))
-    columns = np.concatenate([np.arange(part.start, part.stop) for _, part in kept] or [[]])
-    return rows[:, columns.astype(int)], number_names(variable for variable, _ in kept)
+    columns = [k for _, part in kept for k in range(part.start, part.stop)]
+    return rows[:, columns], number_names(variable for variable, _ in kept)
 
 
 def _states_of(layer):

@@ -91,7 +91,8 @@ def _braces(pairs):
 
 def modules_of(folder, entry):
     """The `Module` of `entry` and of all that it imports, each after those that it imports."""
-    found, chain = {}, []
+    found: dict = {}
+    chain: list = []
 
     def visit(name):
         if name in chain:
@@ -248,6 +249,6 @@ def _pairs(module, names):
     """The pairs of names in braces, the same name twice where there is no "as"."""
     parts = [part.strip() for part in names.split(",")]
     found = [PAIR.fullmatch(part) for part in parts if part]
-    if None in found:
+    if not all(found):
         raise _refusal("names in braces", f"{{{names}}} in {module.name}")
-    return [(each[1], each[2] or each[1]) for each in found]
+    return [(each[1], each[2] or each[1]) for each in found if each]

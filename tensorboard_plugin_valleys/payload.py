@@ -137,13 +137,14 @@ def path_payload(rows, names, label="", shown=None, *, units=None):
     sent = ["loss", "distance", "valley"]
     columns = [*(column[name] for name in sent), *rows[:, len(COLUMNS) :].T]
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in the picture
-        columns = np.stack(columns)[:, kept].astype("<f4")
+        packed = np.stack(columns)[:, kept].astype("<f4")
     return b"".join(
-        (struct.pack("<I", len(text)), text, column["step"][kept].astype("<f8"), columns.tobytes())
+        (struct.pack("<I", len(text)), text, column["step"][kept].astype("<f8"), packed.tobytes())
     )
 
 
 def finite_or_null(values):
     """Nested lists of an array, with None for NaN and infinities: JSON has neither."""
     values = np.asarray(values, "float64")
-    return np.where(np.isfinite(values), values.astype(object), None).tolist()
+    found = np.where(np.isfinite(values), values.astype(object), np.array(None))
+    return found.tolist()

@@ -15,7 +15,7 @@ from werkzeug import wrappers
 from tensorboard_plugin_valleys import assets, metadata, old_files, payload
 
 TYPES = {".js": "text/javascript", ".css": "text/css"}
-NOTHING = (metadata.COLUMNS, [], [], "")  # what is known of a path without a readable chunk
+NOTHING: tuple = (metadata.COLUMNS, [], [], "")  # what is known of a path without a readable chunk
 OLD_COLUMNS = metadata.COLUMNS[: old_files.NUM_COLUMNS]
 
 

@@ -45,7 +45,7 @@ def extremes(columns, most):
         return np.arange(size)
     width = -(-size * (1 + 2 * len(columns)) // most)
     starts = np.arange(0, size, width)
-    found = [starts, [size - 1]]
+    found: list[np.ndarray] = [starts, np.array([size - 1])]
     for column in columns:
         padded = np.full(len(starts) * width, np.nan)
         padded[:size] = np.where(np.isfinite(column), column, np.nan)

@@ -27,7 +27,7 @@ def compiled(function):
     A plain `tf.function` would trace again for each number of rows, and warn.
     """
     graph = tf.function(function, autograph=False)
-    traces = []
+    traces: list = []
 
     def specs_of(arguments):
         first = id(keras.tree.flatten(arguments)[0])

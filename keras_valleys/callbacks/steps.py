@@ -5,7 +5,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -185,7 +185,7 @@ class StepReader:
     """
 
     def __init__(self, every, select, with_statistics=False):
-        self.settled = collections.deque()  # rows to hand on
+        self.settled: collections.deque = collections.deque()  # rows to hand on
         self.sources = []  # where losses came from
         self._every, self._select = every, select
         self._open = []  # pairs, in order: a row whose loss is not known yet, and its `Logged`
@@ -200,10 +200,12 @@ class StepReader:
         self._due = 0
         self._fit = None  # the model and parameters of a fit, from its begin to its first epoch
         self._in_fit = False
-        self._variables = self._flat = None
-        self._with_statistics, self._flat_statistics = with_statistics, None
-        self.statistics = []  # the variables
-        self._losses = None
+        self._variables: Any = None
+        self._flat: Any = None
+        self._with_statistics = with_statistics
+        self._flat_statistics: Any = None
+        self.statistics: list = []  # the variables
+        self._losses: Any = None
         self._known = None  # the variables of the first fit
 
     def __getstate__(self):

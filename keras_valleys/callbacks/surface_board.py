@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from keras_valleys.trajectories import project
 from keras_valleys.valleys import crossings, find_valleys
 
 if TYPE_CHECKING:  # matplotlib is imported only where it draws
-    from keras_valleys.plots import SurfaceFrames
+    pass
 
 NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
@@ -98,12 +98,13 @@ class SurfaceBoard(StepCallback):
                 f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
             )
         self.log_dir = local_path(log_dir)
-        self.surface = surface
+        self.surface: Any = surface
         self.images = images
         hparams_value(hparams or {})  # refuses what cannot be written
         self.hparams, self.objective = dict(hparams or {}), objective
         self._asked_log_dir = self.log_dir
-        self._valleys = self._record = None
+        self._valleys: Any = None
+        self._record: Any = None
         if surface is not None:
             self._valleys = ValleyVisits(surface)
             self._record = SurfaceRecord(surface, self._valleys.valleys)
@@ -111,8 +112,8 @@ class SurfaceBoard(StepCallback):
         self._units: list[str] | None = None  # where they are not the surface's
         self._scalar_tags: list[str] = []
         self._places: list[Place] = []  # of all fits
-        self._run: Run | None = None  # during fit: callbacks are copied before
-        self._frames: SurfaceFrames | None = None
+        self._run: Any = None  # a `Run` during fit: callbacks are copied before
+        self._frames: Any = None  # `SurfaceFrames`
         self._draws = surface is not None and images > 0
         if self._draws:
             self._prepare_frames()  # here, so that it does not hold up training

@@ -296,7 +296,7 @@ class Starts:
         self._bench, self._build_model, self._x = bench, build_model, x
         size = bench.objective.size
         whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
-        self._count = None
+        self._count: int | None = None
         if given is None or (whole and given >= 1):
             self._count = 1 if given is None else int(given)
             self._points = self._draw(bench.model)
@@ -319,7 +319,7 @@ class Starts:
 
     def _draw(self, first=None):
         points = [] if first is None else [flatten(first.trainable_variables)]
-        while len(points) < self._count:
+        while len(points) < (self._count or 0):
             points.append(flatten(built(self._build_model, self._x).trainable_variables))
         return np.stack(points)
 

@@ -37,7 +37,7 @@ def _summary_rows(comparison):
 def tuning_text(comparison):
     """All learning rates that were tried, with the median of the final losses of each."""
     chosen = {one.optimizer: one.learning_rate for one in comparison.summaries}
-    groups = {}
+    groups: dict = {}
     for run in comparison.tuning:
         groups.setdefault((run.optimizer, run.learning_rate), []).append(run)
     rows = []
@@ -126,7 +126,7 @@ def _markdown(comparison):
 
 def _failures(runs):
     """Runs of one optimizer that ended for the same reason, together."""
-    groups = {}
+    groups: dict = {}
     for run in runs:
         if run.status != "finished":
             groups.setdefault((run.optimizer, run.status, run.reason), []).append(run)

@@ -253,7 +253,7 @@ class Reading:
         known = np.flatnonzero(finite)
         best = known[np.argmin(losses[known])] if known.size else None
         seen = valleys is not None and len(path) > 0
-        places = valleys.at(project(path.weights, valleys.surface)) if seen else None
+        places: Any = valleys.at(project(path.weights, valleys.surface)) if seen else None
         ends = seen and status != "failed" and places[-1] >= 0
         return cls(
             status=status,
@@ -350,7 +350,7 @@ def assembled(jobs, fits, valleys, tolerance, *, is_random, tuned):
 
 def _choose(jobs, readings):
     """The rate with the lowest median of the final losses, the smaller of equal ones."""
-    finals = {}
+    finals: dict = {}
     for job, reading in zip(jobs, readings, strict=True):
         finals.setdefault(job.candidate.label, {}).setdefault(job.rate, []).append(_final(reading))
     return {

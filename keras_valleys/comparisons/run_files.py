@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -28,10 +29,12 @@ class RunFiles:
     """
 
     def __init__(self, log_dir):
-        self.log_dir = None if log_dir is None else pathlib.Path(os.path.abspath(log_dir))
-        self._folders, self._warned = {}, False
+        self.log_dir: Any = None
+        self._folders: dict = {}
+        self._warned = False
         if log_dir is None:
             return
+        self.log_dir = pathlib.Path(os.path.abspath(log_dir))
         try:
             self.log_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:

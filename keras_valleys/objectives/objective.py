@@ -175,6 +175,7 @@ class Objective:
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
         self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self._moment_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.num_values = count_values(first[0], self.shapes)
         self.group = self._find_group()
 
@@ -389,10 +390,9 @@ class Objective:
         return found
 
     def _moments(self, function, *arrays):
-        key = (function, "moments")
-        if key not in self._functions:
-            self._functions[key] = self._in_parts(function, self._moments_of)
-        return (part for _, part in self._functions[key](*arrays))
+        if function not in self._moment_functions:
+            self._moment_functions[function] = self._in_parts(function, self._moments_of)
+        return (part for _, part in self._moment_functions[function](*arrays))
 
     def signature(self) -> str:
         """A digest of all that the loss depends on but the point.

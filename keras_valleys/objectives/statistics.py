@@ -120,7 +120,7 @@ class Statistics:
         Returns:
             Tensor of one count, and the means and variances, for each layer, one after the other.
         """
-        found = {layer: [] for layer in self._normalizing}
+        found: dict = {layer: [] for layer in self._normalizing}
 
         def watched(layer):
             call = _in_training(layer) if by_batch else layer.call

@@ -215,7 +215,7 @@ def _around(surface):
     y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
     if not axis.joined:
         return x, y
-    rounds = axis.nodes + axis.period * np.arange(-1, 2)[:, None]
+    rounds = axis.nodes + (axis.period or 0.0) * np.arange(-1, 2)[:, None]
     return rounds.ravel(), np.tile(y[: len(axis.nodes)], 3)
 
 

@@ -98,7 +98,8 @@ def _on_curve(surface, groups, look):
     last = max((path.steps[-1] for group in groups.values() for path in group), default=1)
     for axes, (name, paths) in zip(panels, groups.items(), strict=True):
         for valley in valleys:
-            for shift in axis.shifts(*valley.ridges, x[-1]):
+            left, right = valley.ridges
+            for shift in axis.shifts(left, right, x[-1]):
                 ends = [(ridge + shift) * scale for ridge in valley.ridges]
                 if valley.index == 0:
                     axes.axvspan(*ends, color=look.fill, linewidth=0, zorder=0)
@@ -133,7 +134,7 @@ def _on_plane(surface, groups, look):
         for path in paths:
             points = path.points * scales_of(surface)
             axes.plot(*path.broken(points).T, color=color, linewidth=1.2, alpha=0.85, zorder=4)
-            mark_ends(axes, *points.T, color, look)
+            mark_ends(axes, points[:, 0], points[:, 1], color, look)
         add_title(axes, look, name, _note(paths))
     if contours is not None:
         bar = add_colorbar(contours, panels, look, label=surface.loss_name.replace("_", " "))

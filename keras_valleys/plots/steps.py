@@ -124,8 +124,9 @@ def honesty(projections: Projection | Iterable[Projection], *, theme: str = "lig
 
     Above, the true loss beside the loss at the nearest point of the line or plane: where they part,
     the surface does not show what the optimizer saw. Without an objective it is the recorded loss,
-    of single batches in training mode, and named so: it is not to be compared with the surface. Below, the distance from the line or plane
-    beside the distance from the start. Under the picture, each run in words.
+    of single batches in training mode, and named so: it is not to be compared with the surface.
+    Below, the distance from the line or plane beside the distance from the start. Under the
+    picture, each run in words.
 
     Args:
         projections: What `keras_valleys.trajectories.on_surface` returns, or a list of that; with

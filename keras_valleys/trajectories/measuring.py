@@ -1,7 +1,7 @@
 """The true loss along a path."""
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,13 +61,15 @@ def measured(trajectory: Trajectory, objective: Loss) -> Trajectory:
         )
     columns = _columns(trajectory, objective)
     losses = np.full(len(trajectory), np.nan)
+    measure: Any = objective  # an `Objective`, where it has statistics
+    present: Any = None if columns is None else measure.present_statistics()
     for rows, block in blocks(trajectory.weights):
         if columns is None:
             losses[rows] = objective(block)
         else:
-            statistics = np.tile(objective.present_statistics(), (len(rows), 1))
+            statistics = np.tile(present, (len(rows), 1))
             statistics[:, columns] = trajectory.statistics[rows]
-            losses[rows] = objective(block, statistics)
+            losses[rows] = measure(block, statistics)
     source = _in_words(objective, columns)
     return dataclasses.replace(trajectory, losses=losses, loss_kind="true", loss_source=source)
 

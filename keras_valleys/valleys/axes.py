@@ -90,7 +90,9 @@ class Axis:
         The place within the period means nothing there.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            known = np.spacing(np.abs(coordinates).astype("float32")) <= self.period / 1000
+            known = (
+                np.spacing(np.abs(coordinates).astype("float32")) <= (self.period or np.inf) / 1000
+            )
         return np.where(known, coordinates, np.nan)
 
     def fold(self, coordinates):

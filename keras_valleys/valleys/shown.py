@@ -40,8 +40,8 @@ def shown_range(surface, heights=()):
     heights = np.asarray(heights, "float64")
     heights = heights[np.isfinite(heights)]
     if heights.size:
-        room = 4 if surface.losses.ndim == 1 else 2
-        room = room * (top - low) if top > low else np.inf  # of a constant surface
+        times = 4 if surface.losses.ndim == 1 else 2
+        room = times * (top - low) if top > low else np.inf  # of a constant surface
         top = max(top, min(float(heights.max()), low + room))
         low = min(low, float(heights.min()))
     return low, _rounded(low, low + 1.2 * (top - low), high)
