@@ -21,7 +21,7 @@ import keras_valleys as kv
 from keras_valleys._tab import PathChunks, SurfaceRecord
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "tests"))
-import browser as chrome
+from helpers import browser as chrome
 
 IMPORT = (
     "import time, tensorboard.default; begin = time.perf_counter();"
