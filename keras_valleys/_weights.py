@@ -171,10 +171,11 @@ def period_and_unit(variable, place=0):
     period, unit = (_declared(variable, name, place) for name in ("period", "unit"))
     real = isinstance(period, numbers.Real) and not isinstance(period, bool)
     if not (period is None or (real and 0 < period < math.inf)) or not isinstance(unit, str | None):
-        raise ValueError(
-            "A layer expects the `period` of a weight to be a number above 0 or None, and its "
-            f"`unit` to be text. Received: period={period!r}, unit={unit!r} of {variable.path}. "
-            "Use math.pi and 'rad' for the angle of a line."
+        raise refusal(
+            "A layer",
+            "the `period` of a weight to be a number above 0 or None, and its `unit` to be text",
+            f"period={period!r}, unit={unit!r} of {variable.path}",
+            "Use math.pi and 'rad' for the angle of a line.",
         )
     if period is None or getattr(variable, "regularizer", None) is not None:
         return None, unit or ""

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_valleys._checks import refusal
+
 GROUP_BYTES = 2**22  # of values side by side: more leave the processor's cache
 
 
@@ -21,9 +23,11 @@ class _Missing:
         self._name = name
 
     def __getattr__(self, name):
-        raise ValueError(
-            "`keras_valleys` expects the Keras backend to be one that trains: tensorflow, jax or "
-            f"torch. Received: {self._name!r}. Set KERAS_BACKEND before Keras is imported."
+        raise refusal(
+            "keras_valleys",
+            "the Keras backend to be one that trains: tensorflow, jax or torch",
+            repr(self._name),
+            "Set KERAS_BACKEND before Keras is imported.",
         )
 
 

@@ -17,7 +17,7 @@ from keras_valleys.events import EventWriter, HParam, hparams_value, local_path
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface, coordinate_text
 from keras_valleys.trajectories import project
-from keras_valleys.valleys import crossings, find_valleys
+from keras_valleys.valleys import find_valleys, passages
 
 if TYPE_CHECKING:  # matplotlib is imported only where it draws
     pass
@@ -370,7 +370,7 @@ class ValleyVisits:
         visited = list(dict.fromkeys(indices[indices >= 0].tolist()))
         names = [self._name(self.valleys[index]) for index in visited[:MAX_LINES]]
         more = [f"{len(visited) - MAX_LINES} more"] * (len(visited) > MAX_LINES)
-        found = crossings(self.valleys, coordinates, losses=losses, steps=steps)
+        found = passages(self.valleys, coordinates, losses=losses, steps=steps)
         lines = [
             f"| valleys visited | {', '.join(names + more) or 'none'} |",
             f"| derailments | {len(found)} |",

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
+from keras_valleys._checks import refusal
 from keras_valleys.plots.paths import (
     Trajectories,
     as_list,
@@ -120,10 +121,11 @@ class Ring:
         """The ring of a 1-D surface."""
         (x,), (axis,) = surface.coordinates, axes_of(surface)
         if axis.period is None:
-            raise ValueError(
-                "`circle` expects a surface with a period, sampled in steps shorter than that. "
-                f"Received: periods={surface.periods} over {surface.labels}, {len(x)} samples. "
-                "Use `curve`, or give the surface `periods=`."
+            raise refusal(
+                "circle",
+                "a surface with a period, sampled in steps shorter than that",
+                f"periods={surface.periods} over {surface.labels}, {len(x)} samples",
+                "Use `curve`, or give the surface `periods=`.",
             )
         once = slice(int(np.searchsorted(x, axis.start + axis.period * (1 + 1e-6), "right")))
         sides = 2 * np.pi / axis.period

@@ -116,6 +116,8 @@ class Surface(Result, Saved, kind="surface"):
     @classmethod
     def _completed(cls, fields):
         """In files of version 0.1 an axis labeled "phi" is the angle of a line."""
+        if ("units" in fields) != ("periods" in fields):
+            raise KeyError("periods and units, of which one is missing")
         return fields if "units" in fields else {**fields, **of_version_0_1(fields["labels"])}
 
     def _in_short(self) -> str:

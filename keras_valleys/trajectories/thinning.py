@@ -24,7 +24,7 @@ def thin(num_rows, most=MAX_ROWS):
 
     Example:
 
-    >>> thin(20, 3).tolist()
+    >>> keras_valleys.trajectories.thin(20, 3).tolist()
     [0, 9, 18, 19]
     """
     stride = 1
@@ -52,7 +52,7 @@ def strides(columns, first=0):
 
     Example:
 
-    >>> strides(np.array([[0.0, 1.0, 5.0, 2.0, 3.0, 4.0]]), first=732).tolist()
+    >>> keras_valleys.trajectories.strides(np.array([[0.0, 1.0, 5.0, 2.0, 3.0, 4.0]]), first=732).tolist()
     [729, 1, 729, 3, 1, 3]
     """
     columns = np.asarray(columns, "float64")
@@ -109,7 +109,7 @@ def event_strides(pairs, num_rows, first=0):
 
     Example:
 
-    >>> event_strides(np.array([[0, 1], [2, 3]]), 5, first=2).tolist()
+    >>> keras_valleys.trajectories.event_strides(np.array([[0, 1], [2, 3]]), 5, first=2).tolist()
     [1, 1, 3, 3, 0]
     """
     found = np.zeros(num_rows, int)
@@ -125,7 +125,7 @@ def breaks(columns):
 
     Example:
 
-    >>> breaks([[0.0, np.nan, np.inf, 1.0]]).tolist()
+    >>> keras_valleys.trajectories.breaks([[0.0, np.nan, np.inf, 1.0]]).tolist()
     [[0, 1], [2, 3]]
     """
     finite = np.isfinite(np.asarray(columns, "float64"))

@@ -81,10 +81,10 @@ def derailments(
             "valleys that are found already. Give these arguments to `find_valleys`."
         )
     coordinates = project(trajectory.weights, valleys.surface)
-    return crossings(valleys, coordinates, losses=trajectory.losses, steps=trajectory.steps)
+    return passages(valleys, coordinates, losses=trajectory.losses, steps=trajectory.steps)
 
 
-def crossings(
+def passages(
     valleys: Valleys, coordinates: ArrayLike, *, losses: ArrayLike, steps: ArrayLike
 ) -> list[Derailment]:
     """The derailments of a path that is given by its coordinates on the surface.
@@ -103,7 +103,7 @@ def crossings(
     >>> curve = keras_valleys.surfaces.Surface([1, 4, 2, 0, 3], [range(5)], [[1.0]], [0.0])
     >>> valleys = keras_valleys.valleys.find_valleys(curve)
     >>> path = np.array([[0.2], [9.0], [2.5]])
-    >>> found = keras_valleys.valleys.crossings(
+    >>> found = keras_valleys.valleys.passages(
     ...     valleys, path, losses=[2.0, 9.0, 1.0], steps=[0, 1, 2]
     ... )
     >>> [(crossing.step, crossing.rise) for crossing in found]

@@ -19,8 +19,7 @@ from helpers.starts import (
     objective_of,
     starts_of,
 )
-from keras_valleys import walks
-from keras_valleys.descents import descend
+from keras_valleys.descents import descend, walks
 
 FORMS = {name: lambda c=CLASSES[name]: c(0.02) for name in PLAIN}
 FORMS |= {

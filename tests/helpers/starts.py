@@ -10,8 +10,7 @@ from keras import layers, optimizers
 
 import keras_valleys as kv
 from helpers.weights import set_weights, weights_of
-from keras_valleys import walks
-from keras_valleys.descents import descend
+from keras_valleys.descents import descend, walks
 
 CLASSES = {
     name: value

@@ -116,7 +116,7 @@ def test_a_model_goes_on_bit_equal(tmp_path):
     whole = evaluate(objective, coordinates=phi)
     plane = (np.eye(1), np.zeros(1))
     identity = digest_of(objective, phi, *plane, "None")
-    part = Checkpoint(path, identity)
+    part = Checkpoint(path, identity, owner="evaluate", depends="model")
     part.begin(600)
     aligned = slice(256, 512)
     part.put(np.arange(600)[aligned], whole.losses[aligned])
@@ -191,7 +191,7 @@ def test_an_unwritable_path_is_refused_before_any_work(tmp_path):
 def test_a_folder_that_vanishes_costs_the_checkpoint_only(tmp_path):
     folder = tmp_path / "short"
     folder.mkdir()
-    checkpoint = Checkpoint(folder / "surface.npz", "")
+    checkpoint = Checkpoint(folder / "surface.npz", "", owner="evaluate", depends="model")
     (folder / "surface.npz").unlink()
     folder.rmdir()
     plane = (np.array([[1.0, 0.5]]), np.zeros(2))
