@@ -34,6 +34,7 @@ def refusal(
 
     Example:
 
+    >>> from keras_valleys._checks import refusal
     >>> str(refusal("span", "`reach` to be > 0", {"reach": -1}, "Use reach=10.0."))
     '`span` expects `reach` to be > 0. Received: reach=-1. Use reach=10.0.'
     """
