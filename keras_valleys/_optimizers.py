@@ -4,13 +4,13 @@ import copy
 import dataclasses
 import functools
 import inspect
-import reprlib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import keras
 
+from keras_valleys._checks import refusal, shortened
 from keras_valleys._fingerprints import description
 
 FORMS = "a name, a class, an instance, a config, or a function without arguments that makes one"
@@ -73,7 +73,7 @@ def as_candidate(owner, **argument):
         **argument: The argument by its name.
     """
     ((name, given),) = argument.items()
-    make = _maker(given, f"`{owner}` expects `{name}`")
+    make = _maker(given, owner, f"`{name}`")
     return Candidate(_label(given, make), make)
 
 
@@ -94,13 +94,15 @@ def as_candidates(owner, *, with_rates=True, **argument):
     every = list(given.values() if named else given) if several else [given]
     labels = [str(label) for label in given] if named else []
     if not every or len(set(labels)) < len(labels):
-        raise ValueError(
-            f"`{owner}` expects `{name}` to be one optimizer or more: a dictionary of labels to "
-            f"optimizers, or a list of these, or one. Received: {name}={reprlib.repr(given)}. "
-            "Use {'adam': 'adam', 'slow adam': keras.optimizers.Adam(1e-4)}."
+        raise refusal(
+            owner,
+            f"`{name}` to be one optimizer or more: a dictionary of labels to optimizers, or a "
+            "list of these, or one",
+            {name: given},
+            "Use {'adam': 'adam', 'slow adam': keras.optimizers.Adam(1e-4)}.",
         )
-    expects = f"`{owner}` expects each of `{name}`" if several else f"`{owner}` expects `{name}`"
-    makes = [_maker(one, expects) for one in every]
+    what = f"each of `{name}`" if several else f"`{name}`"
+    makes = [_maker(one, owner, what) for one in every]
     if not named:
         found = [Candidate(_label(*pair), pair[1]) for pair in zip(every, makes, strict=True)]
         labels = _apart(found, with_rates)
@@ -112,10 +114,11 @@ def check_made(owner, candidate):
     try:
         return candidate.make()
     except Exception as error:  # each kind of input has its own way to fail
-        raise ValueError(
-            f"`{owner}` expects a Keras optimizer that can be made again, from its config or by a "
-            f"function. Received: {candidate.label} ({error}). "
-            "Use keras.optimizers.SGD(0.05), or register your own class."
+        raise refusal(
+            owner,
+            "a Keras optimizer that can be made again, from its config or by a function",
+            f"{candidate.label} ({error})",
+            "Use keras.optimizers.SGD(0.05), or register your own class.",
         ) from error
 
 
@@ -180,19 +183,21 @@ def _inner(optimizer):
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def _maker(given, expects):
-    """A function that makes an optimizer as given; `expects` begins the error message."""
+def _maker(given, owner, what):
+    """A function that makes an optimizer as given; `what` it is called in the error message."""
     if isinstance(given, keras.optimizers.Optimizer):
         return _copier(given)
     if isinstance(given, str):
-        return _maker(_named(given, expects), expects)
+        return _maker(_named(given, owner, what), owner, what)
     if isinstance(given, Mapping) and isinstance(given.get("class_name"), str):
-        return _from_config(copy.deepcopy(dict(given)), expects)
+        return _from_config(copy.deepcopy(dict(given)), owner, what)
     if _is_class(given) or (not inspect.isclass(given) and _needs_nothing(given)):
         return _caller(given)
-    raise ValueError(
-        f"{expects} to be a Keras optimizer that can be made again: {FORMS}. "
-        f"Received: {reprlib.repr(given)}. Use 'adam', or keras.optimizers.Adam(0.01)."
+    raise refusal(
+        owner,
+        f"{what} to be a Keras optimizer that can be made again: {FORMS}",
+        shortened(given),
+        "Use 'adam', or keras.optimizers.Adam(0.01).",
     )
 
 
@@ -213,24 +218,26 @@ def _needs_nothing(given):
     return True
 
 
-def _named(name, expects):
+def _named(name, owner, what):
     """Keras' own classes in any case, also those that `keras.optimizers.get` has not by name."""
     public = vars(keras.optimizers).items()
     known = {key.lower(): one for key, one in public if _is_class(one) and key != "Optimizer"}
     found = known.get(name.lower()) or keras.saving.get_registered_object(name)
     if found is None:
-        raise ValueError(
-            f"{expects} to be a Keras optimizer that can be made again; a text is its name. "
-            f"Received: {name!r}. Choose from {', '.join(sorted(known))}, or register yours."
+        raise refusal(
+            owner,
+            f"{what} to be a Keras optimizer that can be made again; a text is its name",
+            shortened(name),
+            f"Choose from {', '.join(sorted(known))}, or register yours.",
         )
     return found
 
 
-def _from_config(config, expects):
+def _from_config(config, owner, what):
     """Of what Keras writes, which may name a module, or of what it takes, which may not."""
     if config.get("module", "keras.optimizers") != "keras.optimizers":  # one of the user's own
         return lambda: keras.optimizers.get(copy.deepcopy(config))  # which writes into it
-    kind = _named(config["class_name"], expects)
+    kind = _named(config["class_name"], owner, what)
     return lambda: kind.from_config(copy.deepcopy(config.get("config", {})))
 
 

@@ -10,7 +10,7 @@ STYLE = "style.css"
 INSTALL = "pip install 'keras-valleys[page]'"
 
 
-def plotly_path():
+def plotly_path() -> pathlib.Path | None:
     """The path of plotly.js in the installed plotly, which is not imported; None without it."""
     try:
         spec = importlib.util.find_spec("plotly")
@@ -22,6 +22,6 @@ def plotly_path():
     return path if path.exists() else None
 
 
-def one_script(entry):
+def one_script(entry: str) -> str:
     """The module `entry` of the view, with all that it imports, as one script."""
     return bundle.one_script(STATIC, entry)

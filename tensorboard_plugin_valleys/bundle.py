@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import posixpath
 import re
+from typing import TypeAlias
 
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 STRING = re.compile(r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.DOTALL)
@@ -34,6 +36,9 @@ EXPORT_HERE = re.compile(
 PAIR = re.compile(r"([\w$]+)(?:\s+as\s+([\w$]+))?")
 
 
+Taken: TypeAlias = list[tuple[str, str]] | str  # pairs of names, or one for all
+
+
 @dataclasses.dataclass
 class Module:
     """A module whose imports and exports are noted, and cut out of its code.
@@ -48,11 +53,11 @@ class Module:
 
     name: str
     code: str = ""
-    imports: list = dataclasses.field(default_factory=list)
-    exports: dict = dataclasses.field(default_factory=dict)
+    imports: list[tuple[str, Taken]] = dataclasses.field(default_factory=list)
+    exports: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def one_script(folder, entry):
+def one_script(folder: str | os.PathLike[str], entry: str) -> str:
     """The module `entry`, and all that it imports, as one script.
 
     Each module becomes a function that is called once, after those that it imports: its names are
@@ -89,7 +94,7 @@ def _braces(pairs):
     return f"{{ {', '.join(f'{there}: {here}' for there, here in pairs)} }}"
 
 
-def modules_of(folder, entry):
+def modules_of(folder: str | os.PathLike[str], entry: str) -> list[Module]:
     """The `Module` of `entry` and of all that it imports, each after those that it imports."""
     found: dict = {}
     chain: list = []
@@ -123,7 +128,7 @@ def _refusal(expected, received):
     )
 
 
-def read_module(name, text):
+def read_module(name: str, text: str) -> Module:
     """The `Module` of a text."""
     code, module = blanked(text), Module(name)
     parts, end = [], 0
@@ -143,7 +148,7 @@ def read_module(name, text):
     return module
 
 
-def blanked(text):
+def blanked(text: str) -> str:
     """The text with blanks for comments and within strings, templates and regular expressions.
 
     Example:

@@ -41,6 +41,6 @@ COLUMNS = ("step", "loss", "distance", "valley", "left", "left_at", "stride", "e
 CHUNK_ROWS = 729  # a power of three: then strides are those of the whole path
 
 
-def path_tag(number):
+def path_tag(number: int) -> str:
     """The tag of a chunk; tags sort as their chunks."""
     return f"{PATH_PREFIX}{number:06d}"

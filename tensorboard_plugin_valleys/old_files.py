@@ -5,6 +5,9 @@ of a surface (see `metadata`). Version 0.1 left these to its readers. Of other f
 worked out again.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from tensorboard_plugin_valleys.metadata import COLUMNS
@@ -14,7 +17,7 @@ NUM_COLUMNS = 4  # step, loss, distance and valley, before the coordinates
 ROOM = 2700  # rows of a long path that are there for their extremes
 
 
-def completed_rows(rows):
+def completed_rows(rows: np.ndarray) -> np.ndarray:
     """Rows `(T, 4 + K)` of version 0.1 with all `COLUMNS`.
 
     Example:
@@ -44,7 +47,9 @@ def _powers_of_three(numbers):
     return np.gcd(numbers, 3**30)
 
 
-def shown_range(losses, valleys, rows=None):
+def shown_range(
+    losses: np.ndarray, valleys: Sequence[dict[str, Any]], rows: np.ndarray | None = None
+) -> list[float]:
     """The lowest and the highest loss to show of a surface, and of a path on it.
 
     Args:

@@ -40,8 +40,11 @@ with this header:
 
 import json
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tensorboard_plugin_valleys import old_files
 from tensorboard_plugin_valleys.metadata import COLUMNS
@@ -52,7 +55,7 @@ MAX_CURVE = 4096  # points of a 1-D surface
 MAX_SIDE = 201  # points of each axis of a 2-D surface
 
 
-def surface_payload(losses, info):
+def surface_payload(losses: ArrayLike, info: dict[str, Any]) -> dict[str, Any]:
     """The info of a surface with its losses.
 
     Args:
@@ -68,30 +71,37 @@ def surface_payload(losses, info):
     >>> surface_payload(np.array([1.0, np.nan, np.inf]), info)["losses"]
     [1.0, None, None]
     """
-    losses = np.asarray(losses, "float64")
+    values = np.asarray(losses, "float64")
     axes = [np.asarray(axis, "float64") for axis in info["coordinates"]]
-    if losses.ndim == 1:
-        kept = (extremes([losses], MAX_CURVE),)
+    if values.ndim == 1:
+        kept = [extremes([values], MAX_CURVE)]
     else:
-        kept = tuple(evenly(size, MAX_SIDE) for size in losses.shape)
+        kept = [evenly(size, MAX_SIDE) for size in values.shape]
     if "shown" not in info:
-        info = {**info, "shown": old_files.shown_range(losses, info.get("valleys", ()))}
+        info = {**info, "shown": old_files.shown_range(values, info.get("valleys", ()))}
     return {
         **info,
         "units": units_of(info.get("labels", ()), info.get("units")),
-        "resolution": list(losses.shape),
-        "num_diverged": int(np.sum(~np.isfinite(losses))),
+        "resolution": list(values.shape),
+        "num_diverged": int(np.sum(~np.isfinite(values))),
         "coordinates": [axis[rows].tolist() for axis, rows in zip(axes, kept, strict=True)],
-        "losses": finite_or_null(losses[np.ix_(*kept)]),
+        "losses": finite_or_null(values[np.ix_(*kept)]),
     }
 
 
-def units_of(names, units=None):
+def units_of(names: Sequence[str], units: Sequence[str] | None = None) -> list[str]:
     """The units of coordinates; what version 0.1 wrote has none, and "phi" was an angle there."""
     return ["rad" if name == "phi" else "" for name in names] if units is None else list(units)
 
 
-def path_payload(rows, names, label="", shown=None, *, units=None):
+def path_payload(
+    rows: ArrayLike,
+    names: Sequence[str],
+    label: str = "",
+    shown: ArrayLike | None = None,
+    *,
+    units: Sequence[str] | None = None,
+) -> bytes:
     """A path, packed.
 
     Args:
@@ -111,11 +121,11 @@ def path_payload(rows, names, label="", shown=None, *, units=None):
     >>> len(path_payload(rows, ["phi"])) % 8
     0
     """
-    rows = np.asarray(rows, "float64")
-    if rows.shape[-1] == old_files.NUM_COLUMNS + len(names):
-        rows = old_files.completed_rows(rows)
-    rows = rows.reshape(-1, len(COLUMNS) + len(names))
-    column = dict(zip(COLUMNS, rows.T, strict=False))
+    table = np.asarray(rows, "float64")
+    if table.shape[-1] == old_files.NUM_COLUMNS + len(names):
+        table = old_files.completed_rows(table)
+    table = table.reshape(-1, len(COLUMNS) + len(names))
+    column = dict(zip(COLUMNS, table.T, strict=False))
     rank = ranks(column["stride"], column["event_stride"])
     kept = np.flatnonzero(rank <= MAX_ROWS)
     derailed = np.flatnonzero(column["left"][kept] >= 0)
@@ -125,8 +135,8 @@ def path_payload(rows, names, label="", shown=None, *, units=None):
         "coordinates": list(names),
         "units": [""] * len(names) if units is None else list(units),
         "num_rows": len(kept),
-        "total_rows": len(rows),
-        "last_step": int(rows[-1, 0]) if len(rows) else -1,
+        "total_rows": len(table),
+        "last_step": int(table[-1, 0]) if len(table) else -1,
         "ranks": rank[kept].tolist(),
         "num_derailments": int(np.sum(column["left"] >= 0)),
         "derailments": np.column_stack([derailed, *parts]).astype(int).tolist(),
@@ -135,15 +145,14 @@ def path_payload(rows, names, label="", shown=None, *, units=None):
     text = json.dumps(header).encode()
     text += b" " * (-(4 + len(text)) % 8)
     sent = ["loss", "distance", "valley"]
-    columns = [*(column[name] for name in sent), *rows[:, len(COLUMNS) :].T]
+    columns = [*(column[name] for name in sent), *table[:, len(COLUMNS) :].T]
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in the picture
         packed = np.stack(columns)[:, kept].astype("<f4")
-    return b"".join(
-        (struct.pack("<I", len(text)), text, column["step"][kept].astype("<f8"), packed.tobytes())
-    )
+    steps = column["step"][kept].astype("<f8")
+    return b"".join((struct.pack("<I", len(text)), text, steps.tobytes(), packed.tobytes()))
 
 
-def finite_or_null(values):
+def finite_or_null(values: ArrayLike) -> list[Any]:
     """Nested lists of an array, with None for NaN and infinities: JSON has neither."""
     values = np.asarray(values, "float64")
     found = np.where(np.isfinite(values), values.astype(object), np.array(None))

@@ -4,6 +4,9 @@ import functools
 import gzip
 import json
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+from wsgiref.types import WSGIApplication
 
 import numpy as np
 from tensorboard import errors, plugin_util
@@ -13,6 +16,8 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
 from tensorboard_plugin_valleys import assets, metadata, old_files, payload
+
+Described: TypeAlias = tuple[tuple[str, ...], list[str], list[str], str]
 
 TYPES = {".js": "text/javascript", ".css": "text/css"}
 NOTHING: tuple = (metadata.COLUMNS, [], [], "")  # what is known of a path without a readable chunk
@@ -28,18 +33,18 @@ class ValleysPlugin(base_plugin.TBPlugin):
 
     plugin_name = metadata.PLUGIN_NAME
 
-    def __init__(self, context):
+    def __init__(self, context: base_plugin.TBContext) -> None:
         self._provider = context.data_provider
 
-    def is_active(self):
+    def is_active(self) -> bool:
         return False  # TensorBoard itself finds the plugins with data, and asks only for the others
 
-    def frontend_metadata(self):
+    def frontend_metadata(self) -> base_plugin.FrontendMetadata:
         return base_plugin.FrontendMetadata(
             es_module_path="/index.js", tab_name=metadata.TAB_NAME, disable_reload=False
         )
 
-    def get_plugin_apps(self):
+    def get_plugin_apps(self) -> dict[str, WSGIApplication]:
         # One route for each file that is there now: no path in a request is ever opened.
         files = [path for path in sorted(assets.STATIC.iterdir()) if path.suffix in TYPES]
         apps = {f"/{path.name}": _file_app(path) for path in files}
@@ -51,7 +56,7 @@ class ValleysPlugin(base_plugin.TBPlugin):
         }
         return apps | {route: _app(function) for route, function in routes.items()}
 
-    def _runs(self, request):
+    def _runs(self, request: wrappers.Request) -> wrappers.Response:
         """Every run with data, in TensorBoard's order of runs, which gives them their colors."""
         listed = self._list(request)
         order = {name: number for number, name in enumerate(self._run_names(request))}
@@ -70,7 +75,7 @@ class ValleysPlugin(base_plugin.TBPlugin):
             )
         return _json(request, {"runs": runs})
 
-    def _surface(self, request):
+    def _surface(self, request: wrappers.Request) -> wrappers.Response:
         run, tags = self._find_run(request)
         losses, info = self._read_surface(request, run, tags)
         try:
@@ -78,7 +83,7 @@ class ValleysPlugin(base_plugin.TBPlugin):
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise _unreadable(run) from error
 
-    def _path(self, request):
+    def _path(self, request: wrappers.Request) -> wrappers.Response:
         run, tags = self._find_run(request)
         chunks = sorted(tag for tag in tags if tag.startswith(metadata.PATH_PREFIX))
         columns, names, units, label = _described(tags[chunks[0]]) if chunks else NOTHING
@@ -160,7 +165,7 @@ def _unreadable(run):
     return errors.NotFoundError(f"the surface of run {run!r} is not readable")
 
 
-def _described(chunk):
+def _described(chunk: Any) -> Described:
     """Names of the columns, names and units of the coordinates, and the label, as a chunk tells."""
     try:
         content = json.loads(chunk.plugin_content)
@@ -179,7 +184,7 @@ def _json(request, content):
     return http_util.Respond(request, text, "application/json")
 
 
-def _app(function):
+def _app(function: Callable[[wrappers.Request], wrappers.Response]) -> WSGIApplication:
     """A WSGI application that answers GET."""
 
     @wrappers.Request.application

@@ -1,9 +1,11 @@
 """How much of a fine surface and of a long path is sent to the browser."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
-def ranks(strides, event_strides):
+def ranks(strides: np.ndarray, event_strides: np.ndarray) -> np.ndarray:
     """For each row of a path the least number of rows of which it is one.
 
     Where there is room for n rows, those of a rank of at most n are shown: the rows of the least
@@ -35,7 +37,7 @@ def _num_at_least(values):
     return counts[::-1].cumsum()[::-1][inverse]
 
 
-def extremes(columns, most):
+def extremes(columns: Sequence[np.ndarray], most: int) -> np.ndarray:
     """Numbers of about `most` rows, all where there are not more.
 
     Of each stretch the first, where a column is least, and where it is greatest.
@@ -60,7 +62,7 @@ def extremes(columns, most):
     return np.unique(np.concatenate(found)).astype(int)
 
 
-def evenly(size, most):
+def evenly(size: int, most: int) -> np.ndarray:
     """Evenly spaced indices, the first and the last among them.
 
     Example:

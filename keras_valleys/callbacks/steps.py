@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
-from keras_valleys._checks import check_whole
+from keras_valleys._checks import check_whole, refusal
 from keras_valleys._weights import flattener, select, statistics_of, to_numpy
 from keras_valleys.callbacks.losses import UNSEEN, Logged, StepLosses
 
@@ -340,10 +340,11 @@ class StepReader:
         if len(known) != len(self._known) or any(
             a is not b for a, b in zip(known, self._known, strict=True)
         ):
-            raise ValueError(
-                "A recording callback expects the same weights in each fit. Received: other "
-                f"variables than in the fit before, {[v.path for v in known][:4]}. "
-                "Make a new callback for each model and for each set of trainable weights."
+            raise refusal(
+                "A recording callback",
+                "the same weights in each fit",
+                f"other variables than in the fit before, {[v.path for v in known][:4]}",
+                "Make a new callback for each model and for each set of trainable weights.",
             )
         self._flat = flattener(self._variables) if self._variables else lambda: np.empty(0)
         if self._with_statistics:

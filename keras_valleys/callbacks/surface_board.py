@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_valleys._checks import refusal
 from keras_valleys._optimizers import optimizer_name, optimizer_settings
 from keras_valleys._tab import PathChunks, SurfaceRecord
 from keras_valleys._weights import period_and_unit
@@ -88,14 +89,18 @@ class SurfaceBoard(StepCallback):
     ) -> None:
         super().__init__()
         if not isinstance(images, int | np.integer) or isinstance(images, bool) or images < 0:
-            raise ValueError(
-                "`SurfaceBoard` expects `images` to be an integer >= 0. "
-                f"Received: images={images!r}. Use images=10, as many as TensorBoard keeps."
+            raise refusal(
+                "SurfaceBoard",
+                "`images` to be an integer >= 0",
+                {"images": images},
+                "Use images=10, as many as TensorBoard keeps.",
             )
         if surface is not None and not isinstance(surface, Surface):
-            raise ValueError(
-                "`SurfaceBoard` expects `surface` to be a `keras_valleys.surfaces.Surface`. "
-                f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
+            raise refusal(
+                "SurfaceBoard",
+                "`surface` to be a `keras_valleys.surfaces.Surface`",
+                type(surface).__name__,
+                "Use `keras_valleys.surfaces.evaluate`.",
             )
         self.log_dir = local_path(log_dir)
         self.surface: Any = surface
@@ -242,10 +247,11 @@ class SurfaceBoard(StepCallback):
         variables = list(model.trainable_variables)
         size = sum(math.prod(variable.shape) for variable in variables)
         if self.surface is not None and self.surface.origin.size != size:
-            raise ValueError(
-                f"`SurfaceBoard` expects a surface over the model's {size} trainable weights. "
-                f"Received: a surface over {self.surface.origin.size}. "
-                "Evaluate the surface of this model."
+            raise refusal(
+                "SurfaceBoard",
+                f"a surface over the model's {size} trainable weights",
+                f"a surface over {self.surface.origin.size}",
+                "Evaluate the surface of this model.",
             )
         self._units = None  # those of the surface
         if size == 1:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_valleys._backend import random_numbers_apart
+from keras_valleys._checks import refusal
 from keras_valleys._fingerprints import description
 from keras_valleys._weights import to_numpy, variables_of
 from keras_valleys.datasets import repeat
@@ -162,9 +163,11 @@ class Batches(keras.utils.PyDataset):
         self.batch_size = self._rows if batch_size is None else batch_size
         whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
         if batch_size is not None and not (whole and 1 <= batch_size <= self._rows):
-            raise ValueError(
-                f"`compare` expects `batch_size` to be an integer from 1 to {self._rows}, the "
-                f"rows, or None. Received: batch_size={batch_size!r}. Use None for all rows."
+            raise refusal(
+                "compare",
+                f"`batch_size` to be an integer from 1 to {self._rows}, the rows, or None",
+                {"batch_size": batch_size},
+                "Use None for all rows.",
             )
         self._order = None
 
@@ -215,9 +218,11 @@ def _as_rows(given):
         return None
     rows = np.asarray(given)
     if rows.ndim == 0 or rows.dtype.hasobject:
-        raise ValueError(
-            "`compare` expects `x` and `y` to be arrays of one row per sample, or dictionaries or "
-            f"lists of these. Received: {type(given).__name__}. Convert it to an array."
+        raise refusal(
+            "compare",
+            "`x` and `y` to be arrays of one row per sample, or dictionaries or lists of these",
+            type(given).__name__,
+            "Convert it to an array.",
         )
     # As `fit` does it with arrays.
     return rows.astype(keras.config.floatx()) if rows.dtype.kind == "f" else rows

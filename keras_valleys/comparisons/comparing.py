@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_valleys._backend import backend_version
+from keras_valleys._checks import refusal, shortened
 from keras_valleys._optimizers import Candidate, OptimizerLike, as_candidates
 from keras_valleys._progress import Progress, check_verbose
 from keras_valleys._weights import flatten
@@ -212,10 +213,11 @@ def rates_to_try(candidates, tune):
         if not isinstance(rate, float) and candidate.identity(None) is not None
     ]
     if unfit:
-        raise ValueError(
-            "`compare` expects optimizers with a number as learning rate where they are tuned. "
-            f"Received: {unfit}, with a schedule or without a learning rate. "
-            "Use tune=None, or give them a number."
+        raise refusal(
+            "compare",
+            "optimizers with a number as learning rate where they are tuned",
+            f"{unfit}, with a schedule or without a learning rate",
+            "Use tune=None, or give them a number.",
         )
     if isinstance(tune, int | np.integer) and not isinstance(tune, bool) and tune >= 1:
         powers = (np.arange(tune) - tune // 2) / 2
@@ -229,10 +231,12 @@ def rates_to_try(candidates, tune):
     except TypeError:
         given = []
     if not given or not all(0 < rate < math.inf for rate in given) or len(set(given)) < len(given):
-        raise ValueError(
-            "`compare` expects `tune` to be a list of different learning rates > 0, the number of "
-            f"rates to try for each optimizer, or None. Received: tune={tune!r}. "
-            "Use tune=[0.001, 0.01, 0.1]."
+        raise refusal(
+            "compare",
+            "`tune` to be a list of different learning rates > 0, the number of rates to try for "
+            "each optimizer, or None",
+            {"tune": tune},
+            "Use tune=[0.001, 0.01, 0.1].",
         )
     return [sorted(given)] * len(candidates)
 
@@ -267,15 +271,19 @@ def do(jobs, bench, files, *, surface, verbose):
 def built(build_model, x):
     """The model that a function returns, with its weights."""
     if not callable(build_model) or isinstance(build_model, keras.layers.Layer):
-        raise ValueError(
-            "`compare` expects `build_model` to be a function that returns a compiled Keras model. "
-            f"Received: {build_model!r}. Use a function that builds and compiles the model."
+        raise refusal(
+            "compare",
+            "`build_model` to be a function that returns a compiled Keras model",
+            shortened(build_model),
+            "Use a function that builds and compiles the model.",
         )
     model = build_model()
     if not isinstance(model, keras.Model):
-        raise ValueError(
-            "`compare` expects `build_model` to return a compiled Keras model. "
-            f"Received: {model!r}. End the function with `return model`."
+        raise refusal(
+            "compare",
+            "`build_model` to return a compiled Keras model",
+            shortened(model),
+            "End the function with `return model`.",
         )
     if not model.built:
         model(keras.tree.map_structure(lambda a: np.asarray(a)[:1], x))
@@ -304,10 +312,11 @@ class Starts:
             self._points = self._as_points(given, size)
         self._points = self._points.astype(bench.objective.dtype)
         if self._count and self._count > 1 and len(np.unique(self._points, axis=0)) < self._count:
-            raise ValueError(
-                "`compare` expects `build_model` to give other weights at each call where `starts` "
-                f"is a number. Received: starts={given}, and the same weights again. "
-                "Use initializers without a seed, or give the weights as an array."
+            raise refusal(
+                "compare",
+                "`build_model` to give other weights at each call where `starts` is a number",
+                f"starts={given}, and the same weights again",
+                "Use initializers without a seed, or give the weights as an array.",
             )
 
     def found(self, files):
@@ -332,14 +341,18 @@ class Starts:
         if points.ndim == 1:
             points = points[:, None] if size == 1 else points[None]
         if points.ndim != 2 or not len(points) or points.shape[1] != size:
-            raise ValueError(
-                f"`compare` expects `starts` to be weight vectors of shape (S, {size}), a number "
-                f">= 1, or None. Received: starts={given!r}. `Objective.point()` is such a vector."
+            raise refusal(
+                "compare",
+                f"`starts` to be weight vectors of shape (S, {size}), a number >= 1, or None",
+                {"starts": given},
+                "`Objective.point()` is such a vector.",
             )
         if not np.all(np.isfinite(points)):
-            raise ValueError(
-                "`compare` expects finite `starts`. Received: numbers that are NaN or infinite. "
-                "Leave these starts out."
+            raise refusal(
+                "compare",
+                "finite `starts`",
+                "numbers that are NaN or infinite",
+                "Leave these starts out.",
             )
         return points
 
@@ -352,9 +365,11 @@ def as_seeds(seeds):
     if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size or np.any(found < 0):
         found = np.zeros(2, int)
     if len(np.unique(found)) < len(found):
-        raise ValueError(
-            "`compare` expects `seeds` to be different integers >= 0, or how many of them. "
-            f"Received: seeds={seeds!r}. Use seeds=5 for 0 to 4."
+        raise refusal(
+            "compare",
+            "`seeds` to be different integers >= 0, or how many of them",
+            {"seeds": seeds},
+            "Use seeds=5 for 0 to 4.",
         )
     return [int(seed) for seed in found]
 
@@ -363,14 +378,18 @@ def check_numbers(*, steps, every, tolerance):
     """Refuse what is out of range."""
     for name, value in (("steps", steps), ("every", every)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise ValueError(
-                f"`compare` expects `{name}` to be an integer >= 1. "
-                f"Received: {name}={value!r}. Use {name}=1 for the least."
+            raise refusal(
+                "compare",
+                f"`{name}` to be an integer >= 1",
+                {name: value},
+                f"Use {name}=1 for the least.",
             )
     if isinstance(tolerance, str) or not 0 <= tolerance < math.inf:
-        raise ValueError(
-            "`compare` expects `tolerance` to be a number >= 0, in units of the loss. "
-            f"Received: tolerance={tolerance!r}. Use tolerance=0.01."
+        raise refusal(
+            "compare",
+            "`tolerance` to be a number >= 0, in units of the loss",
+            {"tolerance": tolerance},
+            "Use tolerance=0.01.",
         )
 
 
@@ -382,14 +401,17 @@ def as_valleys(surface, size):
     if isinstance(surface, Surface):
         valleys = find_valleys(surface)
     if not isinstance(getattr(valleys, "surface", None), Surface) or not hasattr(valleys, "at"):
-        raise ValueError(
-            "`compare` expects `surface` to be a `keras_valleys.surfaces.Surface`, the valleys of "
-            f"one, or None. Received: {type(surface).__name__}. Use "
-            "`keras_valleys.surfaces.evaluate`."
+        raise refusal(
+            "compare",
+            "`surface` to be a `keras_valleys.surfaces.Surface`, the valleys of one, or None",
+            type(surface).__name__,
+            "Use `keras_valleys.surfaces.evaluate`.",
         )
     if valleys.surface.origin.size != size:
-        raise ValueError(
-            f"`compare` expects a surface over the model's {size} trainable weights. Received: "
-            f"one over {valleys.surface.origin.size}. Evaluate the surface of this model."
+        raise refusal(
+            "compare",
+            f"a surface over the model's {size} trainable weights",
+            f"one over {valleys.surface.origin.size}",
+            "Evaluate the surface of this model.",
         )
     return valleys

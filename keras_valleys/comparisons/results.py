@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_valleys._checks import refusal
 from keras_valleys._results import Result, counted, cut
 from keras_valleys.comparisons.reports import as_csv, as_text, cell_text, notes_on
 from keras_valleys.surfaces import Surface
@@ -405,9 +406,11 @@ def success_interval(successes: int, trials: int) -> tuple[float, float]:
     Journal of the American Statistical Association 22 (1927), 209-212.
     """
     if not 0 <= successes <= trials or trials < 1:
-        raise ValueError(
-            "`success_interval` expects `successes` from 0 to `trials`, and `trials` >= 1. "
-            f"Received: successes={successes!r}, trials={trials!r}. Count both over the same runs."
+        raise refusal(
+            "success_interval",
+            "`successes` from 0 to `trials`, and `trials` >= 1",
+            {"successes": successes, "trials": trials},
+            "Count both over the same runs.",
         )
     z = statistics.NormalDist().inv_cdf(0.975)
     rate, share = successes / trials, z * z / trials

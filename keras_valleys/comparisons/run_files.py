@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_valleys._checks import refusal
 from keras_valleys._files import read_archive, write_archive, write_whole
 from keras_valleys.comparisons.bench import Fit
 from keras_valleys.trajectories import Trajectory
@@ -38,9 +39,12 @@ class RunFiles:
         try:
             self.log_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OSError(
-                "`compare` expects `log_dir` to be a folder that it can make and write to. "
-                f"Received: log_dir={os.fspath(log_dir)!r} ({error}). Use another one."
+            raise refusal(
+                "compare",
+                "`log_dir` to be a folder that it can make and write to",
+                f"log_dir={os.fspath(log_dir)!r} ({error})",
+                "Use another one.",
+                OSError,
             ) from error
         for file in sorted(self.log_dir.glob(f"*/{FACTS}")):
             facts = _read_json(file)

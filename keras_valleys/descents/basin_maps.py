@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import os
-import reprlib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
@@ -102,11 +101,13 @@ class BasinMap(Result, Saved, kind="basin_map"):
         shape = (len(texts["optimizers"]), *((len(rates),) if rates.size else ()), *grid)
         found = [arrays[name].shape for name in names[:4]]
         if found != [shape, shape, (*shape, len(axes)), shape] or len(texts["labels"]) != len(axes):
-            raise ValueError(
-                f"`BasinMap` expects `indices`, `losses` and `distances` of shape {shape} and "
-                f"`ends` of shape {(*shape, len(axes))}, as optimizers, learning rates and "
-                f"coordinates say, and {len(axes)} labels. Received: the shapes {found}, labels "
-                f"{texts['labels']}. Make the shapes agree."
+            raise refusal(
+                "BasinMap",
+                f"`indices`, `losses` and `distances` of shape {shape} and `ends` of shape "
+                f"{(*shape, len(axes))}, as optimizers, learning rates and coordinates say, and "
+                f"{len(axes)} labels",
+                f"the shapes {found}, labels {texts['labels']}",
+                "Make the shapes agree.",
             )
         self._set(**arrays, **texts, coordinates=axes, steps=int(self.steps))
 
@@ -249,10 +250,11 @@ def _as_axes(coordinates, surface, objective):
             "Use numpy.linspace(start, stop, n).",
         )
     if surface.origin.size != objective.size:
-        raise ValueError(
-            "`basin_map` expects valleys of a surface over the objective's weights. Received: a "
-            f"surface over {surface.origin.size} weights, an objective over {objective.size}. "
-            "Evaluate the surface on the same objective."
+        raise refusal(
+            "basin_map",
+            "valleys of a surface over the objective's weights",
+            f"a surface over {surface.origin.size} weights, an objective over {objective.size}",
+            "Evaluate the surface on the same objective.",
         )
     return axes
 
@@ -263,9 +265,11 @@ def _as_rates(learning_rates):
     except (TypeError, ValueError):
         rates = np.empty(0)
     if rates.ndim != 1 or not rates.size or not np.all((rates > 0) & (rates < np.inf)):
-        raise ValueError(
-            "`basin_map` expects `learning_rates` to be a 1-D array of numbers above 0. Received: "
-            f"learning_rates={reprlib.repr(learning_rates)}. Use numpy.geomspace(0.001, 1, 200)."
+        raise refusal(
+            "basin_map",
+            "`learning_rates` to be a 1-D array of numbers above 0",
+            {"learning_rates": learning_rates},
+            "Use numpy.geomspace(0.001, 1, 200).",
         )
     return rates.tolist()
 
@@ -274,8 +278,9 @@ def _check_rates(candidate, rates):
     try:
         candidate.fresh(rates[0])
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            "`basin_map` expects optimizers whose learning rate can be set, where it is given "
-            f"`learning_rates`. Received: {candidate.label} ({error}). "
-            "Give it a number as its learning rate."
+        raise refusal(
+            "basin_map",
+            "optimizers whose learning rate can be set, where it is given `learning_rates`",
+            f"{candidate.label} ({error})",
+            "Give it a number as its learning rate.",
         ) from error

@@ -2,13 +2,12 @@
 
 import dataclasses
 import os
-import reprlib
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_whole
+from keras_valleys._checks import check_whole, refusal, shortened
 from keras_valleys._optimizers import OptimizerLike, as_candidate
 from keras_valleys._progress import check_verbose
 from keras_valleys._results import Result, counted, cut, frozen, range_text
@@ -136,10 +135,11 @@ def _as_starts(objective, starts):
     rows = rows[:, None] if rows.ndim == 1 and objective.size == 1 else rows
     fits = rows.ndim == 2 and len(rows) and rows.shape[1] == objective.size
     if not fits or not np.all(np.isfinite(rows)):
-        raise ValueError(
-            f"`descend` expects `starts` of shape (K, {objective.size}): K >= 1 weight vectors of "
-            f"finite numbers. Received: starts={reprlib.repr(starts)}, shape {np.shape(rows)}. "
-            "`objective.point()` is one such vector."
+        raise refusal(
+            "descend",
+            f"`starts` of shape (K, {objective.size}): K >= 1 weight vectors of finite numbers",
+            f"starts={shortened(starts)}, shape {np.shape(rows)}",
+            "`objective.point()` is one such vector.",
         )
     return rows
 
@@ -153,9 +153,11 @@ def _marks(paths, steps, starts):
     most = PATHS_BYTES // starts.nbytes
     if len(marks) > most:
         every = -(-steps // max(most - 2, 1))
-        raise ValueError(
-            f"`descend` expects `paths` of at most {PATHS_BYTES >> 20} MB. Received: {len(marks)} "
-            f"times {len(starts)} weight vectors, {len(marks) * starts.nbytes >> 20} MB. "
-            f"Use paths={every}, one step in {every}, or fewer starts."
+        raise refusal(
+            "descend",
+            f"`paths` of at most {PATHS_BYTES >> 20} MB",
+            f"{len(marks)} times {len(starts)} weight vectors, {len(marks) * starts.nbytes >> 20} "
+            "MB",
+            f"Use paths={every}, one step in {every}, or fewer starts.",
         )
     return tuple(marks)

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_valleys._backend import applier, build, gradients, pays_together, updated
+from keras_valleys._checks import refusal
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._optimizers import check_made, decay_exclusions, parts_of
 from keras_valleys._progress import Checkpoint, Progress
@@ -176,17 +177,19 @@ def _gradients_in_turn(loss, rows):
 
 def _check_objective(owner, objective):
     if objective.num_batches != 1:
-        raise ValueError(
-            f"`{owner}` expects data in one batch: each step takes the gradient on all rows. "
-            f"Received: {objective.num_batches} batches. Give `Objective` arrays and "
-            f"batch_size={objective.num_rows}, or fewer rows."
+        raise refusal(
+            owner,
+            "data in one batch: each step takes the gradient on all rows",
+            f"{objective.num_batches} batches",
+            f"Give `Objective` arrays and batch_size={objective.num_rows}, or fewer rows.",
         )
     dtypes = {keras.backend.standardize_dtype(v.dtype) for v in objective.variables}
     if dtypes != {objective.dtype}:
-        raise ValueError(
-            f"`{owner}` expects all weights in {objective.dtype}, as one variable holds them. "
-            f"Received: weights in {sorted(dtypes)}. Build the model under one dtype policy, with "
-            "float32 or float64 variables."
+        raise refusal(
+            owner,
+            f"all weights in {objective.dtype}, as one variable holds them",
+            f"weights in {sorted(dtypes)}",
+            "Build the model under one dtype policy, with float32 or float64 variables.",
         )
 
 
@@ -231,10 +234,11 @@ def checkpoint_of(owner, path, objective, candidates, *, facts, depends):
         return Checkpoint(None, "", owner=owner, depends=depends)
     identities = [candidate.identity() for candidate in candidates]
     if None in identities:
-        raise ValueError(
-            f"`{owner}` expects an optimizer whose config can be written, where `checkpoint` is "
-            f"given. Received: {candidates[identities.index(None)].label}, whose config Keras "
-            "cannot serialize. Use checkpoint=None, or a schedule instead of a function."
+        raise refusal(
+            owner,
+            "an optimizer whose config can be written, where `checkpoint` is given",
+            f"{candidates[identities.index(None)].label}, whose config Keras cannot serialize",
+            "Use checkpoint=None, or a schedule instead of a function.",
         )
     digest = digest_of(objective, *facts, *identities)
     return Checkpoint(path, digest, owner=owner, depends=depends)
@@ -328,10 +332,11 @@ def _agree(found, expected, largest):
 
 def _check_decay(owner, optimizer):
     if any(decay_exclusions(part) for part in parts_of(optimizer)):
-        raise ValueError(
-            f"`{owner}` expects weight decay of all weights, or of none: it has all weights in one "
-            f"variable. Received: {type(optimizer).__name__} after `exclude_from_weight_decay`. "
-            "Use a regularizer on the layers that are to decay."
+        raise refusal(
+            owner,
+            "weight decay of all weights, or of none: it has all weights in one variable",
+            f"{type(optimizer).__name__} after `exclude_from_weight_decay`",
+            "Use a regularizer on the layers that are to decay.",
         )
 
 
@@ -343,9 +348,11 @@ def _couples(owner, optimizer, num):
         if num == 1
         else ("starts side by side do not go as each alone")
     )
-    return ValueError(
-        f"`{owner}` expects an optimizer that updates each weight by itself. Received: "
-        f"{type(optimizer).__name__}{f' with {found}' if found else ''}, under which {alone}. Use "
+    return refusal(
+        owner,
+        "an optimizer that updates each weight by itself",
+        f"{type(optimizer).__name__}{f' with {found}' if found else ''}, under which {alone}",
+        "Use "
         f"{'clipvalue' if found else 'Adam, SGD or another without norms over several weights'}, "
-        "or run `model.fit` from each start."
+        "or run `model.fit` from each start.",
     )

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_valleys._checks import refusal
+
 KEPT_BYTES = 2**28  # data sets up to this size are read once and kept
 BATCH_BYTES = 2**24  # of inputs in a batch, where the user leaves its size open
 NUM_COMPARED = 3  # batches of a larger data set that are read twice at once
@@ -231,4 +233,9 @@ def _differs():
 
 
 def _error(expected, received, remedy):
-    return ValueError(f"`Objective` expects {expected}. Received: {received}. {remedy}.")
+    return refusal(
+        "Objective",
+        expected,
+        received,
+        f"{remedy}.",
+    )

@@ -20,7 +20,7 @@ from keras_valleys._backend import (
     num_replicas,
     side_by_side,
 )
-from keras_valleys._checks import refusal
+from keras_valleys._checks import refusal, shortened
 from keras_valleys._fingerprints import signature
 from keras_valleys._weights import flatten, period_and_unit, select, to_numpy, variables_of
 from keras_valleys.objectives.data import Batches, Data, average, count_values, rows_of
@@ -190,7 +190,7 @@ class Objective:
             for index in np.ndindex(shape)
         ]
 
-    def period_and_unit(self, index):
+    def period_and_unit(self, index: int) -> tuple[float | None, str]:
         """What the layers declare of a weight.
 
         Args:
@@ -257,9 +257,11 @@ class Objective:
     def __call__(self, points: ArrayLike, statistics: ArrayLike | None = None) -> np.ndarray:
         points = np.asarray(points, self.dtype)
         if points.ndim == 0 or points.shape[-1] != self.size:
-            raise ValueError(
-                f"`Objective` expects points of shape (..., {self.size}), one number per trainable "
-                f"weight. Received: shape {points.shape}. `objective.point()` is such a point."
+            raise refusal(
+                "Objective",
+                f"points of shape (..., {self.size}), one number per trainable weight",
+                f"shape {points.shape}",
+                "`objective.point()` is such a point.",
             )
         rows = points.reshape(-1, self.size)
         numbers = self._as_statistics(statistics, points.shape[:-1])
@@ -403,11 +405,13 @@ class Objective:
         facts = f"{self.fingerprint} {self.shapes} {self.dtype} {self.statistics}"
         return signature(self.model, self._held, facts)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         if hasattr(self._given["x"], "element_spec"):
-            raise ValueError(
-                "`Objective` expects arrays or a PyDataset where it is sent to other processes. "
-                "Received: a tf.data.Dataset, which cannot be sent. Pass arrays."
+            raise refusal(
+                "Objective",
+                "arrays or a PyDataset where it is sent to other processes",
+                "a tf.data.Dataset, which cannot be sent",
+                "Pass arrays.",
             )
         chosen = {id(variable) for variable in self.variables}
         indices = [i for i, v in enumerate(self.model.trainable_variables) if id(v) in chosen]
@@ -514,10 +518,11 @@ class Objective:
             map(operator.is_, variables, self._trainable)
         )
         if not same or self.model.loss is not self._loss_given:
-            raise ValueError(
-                "`Objective` expects the loss and the trainable weights that its model had when it "
-                "was made. Received: a model compiled anew, or frozen in part. "
-                "Make a new Objective."
+            raise refusal(
+                "Objective",
+                "the loss and the trainable weights that its model had when it was made",
+                "a model compiled anew, or frozen in part",
+                "Make a new Objective.",
             )
 
 
@@ -559,17 +564,20 @@ def model_loss(model, mapping, batch):
 def check_model(model):
     """Refuse what has no loss as a function of its weights."""
     if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"`Objective` expects a Keras model. Received: {type(model).__name__}. "
-            "Pass the compiled `keras.Model` itself."
+        raise refusal(
+            "Objective",
+            "a Keras model",
+            type(model).__name__,
+            "Pass the compiled `keras.Model` itself.",
         )
     if not model.compiled:
         raise _no_loss(model)
     if not model.built or not model.trainable_variables:
-        raise ValueError(
-            "`Objective` expects a model that is built and has trainable weights. Received: "
-            f"{type(model).__name__} {model.name!r} without. "
-            "Call the model on a batch of data first, or make a layer trainable and compile."
+        raise refusal(
+            "Objective",
+            "a model that is built and has trainable weights",
+            f"{type(model).__name__} {shortened(model.name)} without",
+            "Call the model on a batch of data first, or make a layer trainable and compile.",
         )
 
 
@@ -584,9 +592,11 @@ def _logged_loss(model, mapping, batch):
     data = keras.utils.pack_x_y_sample_weight(*batch)
     logs = logs_of_test_step(model, mapping, data)
     if "loss" not in logs:
-        raise ValueError(
-            "`Objective` expects `test_step` to return the loss under the key 'loss'. Received: "
-            f"{sorted(logs)} from {type(model).__name__}. Add it to what `test_step` returns."
+        raise refusal(
+            "Objective",
+            "`test_step` to return the loss under the key 'loss'",
+            f"{sorted(logs)} from {type(model).__name__}",
+            "Add it to what `test_step` returns.",
         )
     return ops.mean(logs["loss"])
 
@@ -596,8 +606,9 @@ def _computes_itself(model):
 
 
 def _no_loss(model):
-    return ValueError(
-        "`Objective` expects a model that is compiled with a loss. Received: "
-        f"{type(model).__name__} {model.name!r}, which has none. "
-        "Call `model.compile(loss=...)` first, or use `add_loss` in the model."
+    return refusal(
+        "Objective",
+        "a model that is compiled with a loss",
+        f"{type(model).__name__} {shortened(model.name)}, which has none",
+        "Call `model.compile(loss=...)` first, or use `add_loss` in the model.",
     )

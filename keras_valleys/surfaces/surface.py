@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import math
 import os
-import reprlib
 import typing
 import warnings
 from collections.abc import Sequence
@@ -100,12 +99,13 @@ class Surface(Result, Saved, kind="surface"):
             or origin.ndim != 1
             or len(labels) != len(axes)
         ):
-            raise ValueError(
-                "`Surface` expects K axes, 1 or 2: losses (n_1, ..., n_K), K coordinate arrays, "
-                "directions (K, P), origin (P,), K labels. "
-                f"Received: losses {losses.shape}, coordinates {[len(axis) for axis in axes]}, "
-                f"directions {directions.shape}, origin {origin.shape}, labels {labels}. "
-                "Make the shapes agree."
+            raise refusal(
+                "Surface",
+                "K axes, 1 or 2: losses (n_1, ..., n_K), K coordinate arrays, directions (K, P), "
+                "origin (P,), K labels",
+                f"losses {losses.shape}, coordinates {[len(axis) for axis in axes]}, directions "
+                f"{directions.shape}, origin {origin.shape}, labels {labels}",
+                "Make the shapes agree.",
             )
         details = as_plain_dict("Surface", details=self.details)
         self._set(losses=losses, coordinates=axes, directions=directions, origin=origin)
@@ -266,10 +266,11 @@ def _plane(objective, directions, origin, labels, num_axes):
     size = objective.size
     if directions is None:
         if num_axes != size:
-            raise ValueError(
-                "`evaluate` expects `directions` unless the model has one weight per coordinate "
-                f"array. Received: directions=None, {size} weights, {num_axes} coordinate arrays. "
-                f"Give directions of shape ({num_axes}, {size})."
+            raise refusal(
+                "evaluate",
+                "`directions` unless the model has one weight per coordinate array",
+                f"directions=None, {size} weights, {num_axes} coordinate arrays",
+                f"Give directions of shape ({num_axes}, {size}).",
             )
         origin = np.zeros(size) if origin is None else origin
         labels = objective.weight_names if labels is None else labels
@@ -294,9 +295,11 @@ def _as_floats(name, given):
     try:
         return np.asarray(given, "float64")
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`evaluate` expects `{name}` to be an array of numbers. "
-            f"Received: {name}={reprlib.repr(given)}. Convert it to numbers."
+        raise refusal(
+            "evaluate",
+            f"`{name}` to be an array of numbers",
+            {name: given},
+            "Convert it to numbers.",
         ) from error
 
 
@@ -328,19 +331,25 @@ def _as_axes(coordinates):
 
 def _check_directions(directions, origin, num_axes, size):
     if num_axes not in (1, 2) or directions.shape != (num_axes, size) or origin.shape != (size,):
-        raise ValueError(
-            "`evaluate` expects one or two coordinate arrays, `directions` with one row of "
-            f"{size} numbers for each, and `origin` of {size} numbers. Received: {num_axes} "
-            f"coordinate arrays, directions of shape {directions.shape}, origin of shape "
-            f"{origin.shape}. Use `objective.point()` to see the order of the weights."
+        raise refusal(
+            "evaluate",
+            f"one or two coordinate arrays, `directions` with one row of {size} numbers for each, "
+            f"and `origin` of {size} numbers",
+            f"{num_axes} coordinate arrays, directions of shape {directions.shape}, origin of "
+            f"shape {origin.shape}",
+            "Use `objective.point()` to see the order of the weights.",
         )
     if not np.all(np.isfinite(directions)) or not np.all(np.isfinite(origin)):
-        raise ValueError(
-            "`evaluate` expects finite `directions` and a finite `origin`. Received: numbers that "
-            "are NaN or infinite. Check the run that they come from, or give another origin."
+        raise refusal(
+            "evaluate",
+            "finite `directions` and a finite `origin`",
+            "numbers that are NaN or infinite",
+            "Check the run that they come from, or give another origin.",
         )
     if np.any(~np.any(directions, axis=1)):
-        raise ValueError(
-            "`evaluate` expects directions that lead somewhere. Received: a direction of zeros. "
-            "Give each axis a nonzero direction."
+        raise refusal(
+            "evaluate",
+            "directions that lead somewhere",
+            "a direction of zeros",
+            "Give each axis a nonzero direction.",
         )

@@ -52,7 +52,8 @@ def strides(columns, first=0):
 
     Example:
 
-    >>> keras_valleys.trajectories.strides(np.array([[0.0, 1.0, 5.0, 2.0, 3.0, 4.0]]), first=732).tolist()
+    >>> column = np.array([0.0, 1.0, 5.0, 2.0, 3.0, 4.0])
+    >>> keras_valleys.trajectories.strides([column], first=732).tolist()
     [729, 1, 729, 3, 1, 3]
     """
     columns = np.asarray(columns, "float64")

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from keras_valleys._checks import refusal, shortened
 from keras_valleys.surfaces import Surface
 
 # Of all axes, or one of these per axis.
@@ -248,10 +249,11 @@ def _read(periodic, coordinates, owner):
         whole = periodic is None or isinstance(periodic, bool | np.bool_)
         given = given * len(coordinates) if whole else given
     if len(given) != len(coordinates):
-        raise ValueError(
-            f"`{owner}` expects `periodic` to be 'auto', True, False, or one entry per axis. "
-            f"Received: periodic={periodic!r} for {len(coordinates)} axes. "
-            "Use a tuple such as (np.pi, None)."
+        raise refusal(
+            owner,
+            "`periodic` to be 'auto', True, False, or one entry per axis",
+            f"periodic={shortened(periodic)} for {len(coordinates)} axes",
+            "Use a tuple such as (np.pi, None).",
         )
     return tuple(_period(one, x, owner) for one, x in zip(given, coordinates, strict=True))
 
@@ -263,9 +265,10 @@ def _period(one, x, owner):
         one = float(x[-1] - x[0])
     number = isinstance(one, numbers.Real) and 0 < float(one) < math.inf
     if not number or not _is_ring(x, one):
-        raise ValueError(
-            f"`{owner}` expects a period longer than a step of the axis, True where that is the "
-            f"axis' extent, or None. Received: {one!r} for an axis of {len(x)} samples from "
-            f"{x[0]:.6g} to {x[-1]:.6g}. Use np.pi for the angle of a line."
+        raise refusal(
+            owner,
+            "a period longer than a step of the axis, True where that is the axis' extent, or None",
+            f"{shortened(one)} for an axis of {len(x)} samples from {x[0]:.6g} to {x[-1]:.6g}",
+            "Use np.pi for the angle of a line.",
         )
     return float(one)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_valleys._checks import refusal
 from keras_valleys._results import Result
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectory, project
@@ -76,9 +77,11 @@ def derailments(
     elif persistence is None and auto:
         valleys = surface
     else:
-        raise ValueError(
-            "`derailments` expects `persistence` and `periodic` with a surface only. Received: "
-            "valleys that are found already. Give these arguments to `find_valleys`."
+        raise refusal(
+            "derailments",
+            "`persistence` and `periodic` with a surface only",
+            "valleys that are found already",
+            "Give these arguments to `find_valleys`.",
         )
     coordinates = project(trajectory.weights, valleys.surface)
     return passages(valleys, coordinates, losses=trajectory.losses, steps=trajectory.steps)

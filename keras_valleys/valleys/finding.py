@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_valleys._checks import refusal, shortened
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
 from keras_valleys.valleys.axes import Periodic, Places, axes_of
@@ -167,9 +168,11 @@ def _index_of(valleys, valley):
     whole = isinstance(index, numbers.Integral) and not isinstance(index, bool)
     known = whole and 0 <= index < len(valleys)
     if not known or (isinstance(valley, Valley) and valleys[index] != valley):
-        raise ValueError(
-            f"`barrier` expects two of the {len(valleys)} valleys, or their indices. "
-            f"Received: {valley!r}. Use valleys[0]."
+        raise refusal(
+            "barrier",
+            f"two of the {len(valleys)} valleys, or their indices",
+            shortened(valley),
+            "Use valleys[0].",
         )
     return int(index)
 
@@ -184,20 +187,26 @@ def _labels(surface, places):
 
 def _check(surface, persistence, objective):
     if not isinstance(surface, Surface):
-        raise ValueError(
-            "`find_valleys` expects a `keras_valleys.surfaces.Surface`. "
-            f"Received: {type(surface).__name__}. Use `keras_valleys.surfaces.evaluate`."
+        raise refusal(
+            "find_valleys",
+            "a `keras_valleys.surfaces.Surface`",
+            type(surface).__name__,
+            "Use `keras_valleys.surfaces.evaluate`.",
         )
     known = isinstance(persistence, numbers.Real) and float(persistence) >= 0
     if persistence is not None and not known:
-        raise ValueError(
-            "`find_valleys` expects `persistence` to be >= 0. "
-            f"Received: persistence={persistence!r}. Use persistence=None for rounding noise only."
+        raise refusal(
+            "find_valleys",
+            "`persistence` to be >= 0",
+            {"persistence": persistence},
+            "Use persistence=None for rounding noise only.",
         )
     size = getattr(objective, "size", surface.origin.size)
     if objective is not None and (surface.losses.ndim != 1 or size != surface.origin.size):
-        raise ValueError(
-            "`find_valleys` expects an objective for a curve only, over the same weights. "
-            f"Received: a surface of {surface.losses.ndim} axes over {surface.origin.size} "
-            f"weights, an objective over {size}. Use objective=None."
+        raise refusal(
+            "find_valleys",
+            "an objective for a curve only, over the same weights",
+            f"a surface of {surface.losses.ndim} axes over {surface.origin.size} weights, an "
+            f"objective over {size}",
+            "Use objective=None.",
         )

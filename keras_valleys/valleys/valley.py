@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_valleys._checks import refusal
 from keras_valleys._files import write_whole
 from keras_valleys._results import Result, counted, cut, place_text
 from keras_valleys.surfaces import Surface, coordinate_text
@@ -42,7 +43,7 @@ class Valley(Result):
     loss: float
     depth: float
     width: float
-    ridges: tuple
+    ridges: tuple[Any, ...]
 
     def _in_short(self) -> str:
         return (
@@ -123,9 +124,11 @@ class Valleys(Result, Sequence[Valley]):
         if size == 1 and (c.ndim < 2 or c.shape[-1] != 1):
             c = c[..., None]
         if not c.ndim or c.shape[-1] != size:
-            raise ValueError(
-                f"`Valleys.at` expects coordinates of shape (..., {size}). "
-                f"Received: shape {c.shape}. Use `keras_valleys.trajectories.project`."
+            raise refusal(
+                "Valleys.at",
+                f"coordinates of shape (..., {size})",
+                f"shape {c.shape}",
+                "Use `keras_valleys.trajectories.project`.",
             )
         return self._places.at_one(c.tolist()) if c.ndim == 1 else self._places.at(c)
 

@@ -11,18 +11,9 @@ import keras_valleys
 from keras_valleys._checks import as_axes, check_number, check_whole, is_rising, refusal, shortened
 
 PACKAGE = pathlib.Path(keras_valleys.__file__).parent
+
+
 # Rooms that still make their errors by hand.
-BY_HAND = {
-    "_optimizers",
-    "callbacks",
-    "comparisons",
-    "descents",
-    "objectives",
-    "surfaces",
-    "valleys",
-}
-
-
 @pytest.mark.parametrize(
     "arguments, kind, text",
     [
@@ -129,8 +120,6 @@ def test_all_errors_are_made_in_one_place(path):
     if part == "_checks":
         return
     by_hand = [node.lineno for node in ast.walk(ast.parse(source)) if _says_received(node)]
-    if part in BY_HAND:
-        return
     assert not by_hand and "reprlib" not in source
 
 
