@@ -83,8 +83,6 @@ class Objective:
         num_batches: Number of batches that the rows come in.
         num_values: Roughly how many numbers the model makes of a batch.
         streams: Whether each call reads the data set anew.
-        statistics: How statistics are evaluated.
-        statistics_names: One name for each of the Q statistics.
 
     Call arguments:
         points: Array of shape `(..., P)`.

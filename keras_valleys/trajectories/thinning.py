@@ -74,6 +74,7 @@ def powers_of_three(numbers):
 
     Example:
 
+    >>> from keras_valleys.trajectories.thinning import powers_of_three
     >>> powers_of_three(np.array([1, 2, 3, 45])).tolist()
     [1, 1, 3, 9]
     """

@@ -13,7 +13,6 @@ from keras_valleys._checks import as_axes, check_number, check_whole, is_rising,
 PACKAGE = pathlib.Path(keras_valleys.__file__).parent
 
 
-# Rooms that still make their errors by hand.
 @pytest.mark.parametrize(
     "arguments, kind, text",
     [

@@ -9,7 +9,7 @@ import pytest
 from helpers.objectives import small_data, small_model
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface, evaluate
-from keras_valleys.trajectories import Trajectory, on_surface, project, projection, span
+from keras_valleys.trajectories import Trajectory, on_surface, project, span
 
 
 def test_projection_is_least_squares_also_for_oblique_directions():
@@ -41,7 +41,7 @@ def walk(num=11, size=7, seed=6):
 
 @pytest.mark.parametrize("block", [1, 30, 10**6])
 def test_on_surface_is_what_least_squares_say(monkeypatch, block):
-    monkeypatch.setattr(projection, "BLOCK", block)
+    monkeypatch.setattr("keras_valleys.trajectories.trajectory.BLOCK", block)
     plane, weights = oblique_plane(), walk()
     weights[4, 2], weights[9, 6] = np.nan, np.inf
     losses = np.arange(11.0)
