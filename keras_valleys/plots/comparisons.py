@@ -76,7 +76,7 @@ def success(comparison: Compared, *, by: str | None = None, theme: str = "light"
     >>> comparison = keras_valleys.comparisons.compare(build_model, ["sgd", "adam"], x, y, steps=5)
     >>> figure = keras_valleys.plots.success(comparison)
     >>> sorted(label.get_text() for label in figure.axes[0].get_yticklabels())
-    ['adam', 'sgd']
+    ['Adam', 'SGD']
     """
     look = get_theme(theme)
     by = by or ("start" if comparison.valleys is None else "valley")
