@@ -44,10 +44,10 @@ def test_weight_by_step_refuses_an_index_outside():
 
 
 def measured(path, surface):
-    """With losses on the plane, as an objective would give them."""
+    """With the true losses and those on the plane, as an objective would give them."""
     found = on_surface(path, surface)
     feet = bowl(*found.coordinates.T)
-    fields = {**vars(found), "plane_losses": feet}
+    fields = {**vars(found), "plane_losses": feet, "loss_kind": "true"}
     return Projection(**fields)
 
 
@@ -68,8 +68,9 @@ def test_honesty_draws_the_true_loss_beside_that_on_the_plane_and_both_distances
     assert texts == [["true", "on the plane"], ["from the plane", "from the start"]]
     assert legend(figure) == ["adam", "lion"] and caption(figure).count("at most") == 2
     assert lower.get_ylim()[0] == 0 and upper.get_yscale() == "linear"
-    other = plots.honesty(on_surface(run(), line())).axes[0].get_legend()
-    assert other.get_texts()[1].get_text() == "on the line"
+    other = plots.honesty(on_surface(run(), line())).axes[0].get_legend()  # without an objective
+    names = [text.get_text() for text in other.get_texts()]
+    assert names == ["recorded (batch, training mode)", "on the line"]
     with pytest.raises(ValueError, match="`honesty` expects one projection or more"):
         plots.honesty([])
 
