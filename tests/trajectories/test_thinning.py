@@ -13,7 +13,7 @@ def walk(size, seed=1):
     columns = np.cumsum(random.normal(size=(2, size)), axis=1)
     columns[0, random.randint(size, size=5)] += 90
     columns[1, size // 3 : size // 3 + 40] = np.nan
-    columns[0, size // 2] = np.inf
+    columns[0, size // 2 : size // 2 + 2] = np.inf, -np.inf
     return columns
 
 
