@@ -106,8 +106,9 @@ class Bench:
             self._key, error = None, _in_words(failure)
         seconds = 0.0 if begin is None else time.perf_counter() - begin
         path = recorder.trajectory
-        if error:
-            self._reset(job.point, job.seed)  # JAX has given up the values
+        # Each row is measured with its own weights and statistics; the states of stateful layers
+        # are those of the start, and after an error JAX has given up the values.
+        self._reset(job.point, job.seed)
         if len(path):
             path = measured(path, self.objective)
         folder = None if board is None else str(board.log_dir)

@@ -132,9 +132,12 @@ SAVED = [surface, curve, trajectory, walk, basin_map]
 def other(value):
     """Values that differ from a value."""
     if isinstance(value, np.ndarray):
-        changed = np.array(value)
-        changed.flat[-1] = 77 if changed.dtype.kind in "iu" else 77.5
-        yield changed
+        if value.size:
+            changed = np.array(value)
+            changed.flat[-1] = 77 if changed.dtype.kind in "iu" else 77.5
+            yield changed
+        else:
+            yield np.zeros((*value.shape[:-1], 1), value.dtype)
         if value.dtype.kind == "f":
             yield value.astype("float32" if value.dtype == "float64" else "float64")
     elif isinstance(value, tuple) and value and isinstance(value[-1], Result):

@@ -20,6 +20,15 @@ RATES = {"adam": 0.0125, "sgd": 0.05}
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 
 
+# All steps that are shown from now on, also those between two looks.
+WATCH_STEPS = """
+window.steps = [];
+const view = document.querySelector(".valleys");
+const watcher = new MutationObserver(() => window.steps.push(Number(view.dataset.step)));
+watcher.observe(view, { attributes: true, attributeFilter: ["data-step"] });
+"""
+
+
 def fit(model, data, log_dir, surface, label, steps=STEPS, callbacks=()):
     recorder = kv.callbacks.TrajectoryRecorder(label=label)
     board = kv.callbacks.SurfaceBoard(log_dir, surface, images=0)
@@ -212,6 +221,7 @@ def test_the_keys_move_it(view):
         wait(lambda step=step: view.step == step, f"{key} to {step}")
     view.press("Home")
     wait(lambda: view.step == 0, "the begin")
+    view.choose("Speed", "0.25")
     view.press(" ")
     wait(lambda: view.step > 2, "playing")
     assert "Pause" in view.text
@@ -225,9 +235,11 @@ def test_the_keys_move_it(view):
 
 def test_play_runs_to_the_end(view):
     view.choose("Speed", "4")
+    view.run(WATCH_STEPS)
     view.find(".play").click()
-    wait(lambda: 0 < view.step < STEPS, "playing")
-    wait(lambda: view.step == STEPS and "Play" in view.text, "the end")
+    wait(lambda: view.run("return window.steps.at(-1)") == STEPS and "Play" in view.text, "the end")
+    steps = view.run("return window.steps")
+    assert steps[0] < STEPS and steps == sorted(steps) and view.step == STEPS
     view.wait_for_space()
     view.check_console()
 
