@@ -72,7 +72,10 @@ def array_reader(variable):
 
 
 def map_rows(function, rows, group=1):
-    """`function` of each row, stacked; `group` rows side by side, as `side_by_side` allows."""
+    """`function` of each row, stacked; `group` rows side by side, as `side_by_side` allows.
+
+    What the function returns is of the dtype of the rows.
+    """
     return _chosen.map_rows(function, rows, group)
 
 
@@ -109,7 +112,7 @@ def gradients(function, rows, *, together):
             that the gradient of the sum of their values is the gradient of each.
     """
     if not together:
-        return ops.map(lambda row: gradient(function, row), rows)
+        return map_rows(lambda row: gradient(function, row), rows)
     return gradient(lambda rows: ops.sum(_chosen.vectorized_map(function, rows)), rows)
 
 

@@ -95,7 +95,8 @@ def _reader(variable):
 
 
 def map_rows(function, rows, group):
-    return ops.map(function, rows)
+    # `ops.map` would trace the function a second time, to learn its dtype.
+    return tf.map_fn(function, rows)
 
 
 def gradient(function, point):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import keras_valleys as kv
-from helpers.checkout import run_script
+from helpers.checkout import refuse_script, run_script
 
 
 def fit_angle(*options, cwd):
@@ -106,7 +106,7 @@ def test_a_second_run_with_options_takes_a_new_folder(published):
 )
 def test_bad_options_are_one_clear_line_and_nothing_is_written(options, message, tmp_path):
     (tmp_path / "file").write_text("a file, no folder")
-    done = fit_angle(*options.split(), cwd=tmp_path)
+    done = refuse_script("fit_angle.py", *options.split(), cwd=tmp_path)
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if "fit_angle.py" in line]
     assert len(lines) == 1 and message in lines[0]
