@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_kind, refusal
 from keras_valleys._optimizers import optimizer_name, optimizer_settings
 from keras_valleys._tab import PathChunks, SurfaceRecord
 from keras_valleys._weights import period_and_unit
 from keras_valleys.callbacks.steps import Row, StepCallback
-from keras_valleys.events import EventWriter, HParam, hparams_value, local_path
+from keras_valleys.events import EventWriter, HParam, absolute_path, hparams_value
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface, coordinate_text
 from keras_valleys.trajectories import project
@@ -95,14 +95,11 @@ class SurfaceBoard(StepCallback):
                 {"images": images},
                 "Use images=10, as many as TensorBoard keeps.",
             )
-        if surface is not None and not isinstance(surface, Surface):
-            raise refusal(
-                "SurfaceBoard",
-                "`surface` to be a `keras_valleys.surfaces.Surface`",
-                type(surface).__name__,
-                "Use `keras_valleys.surfaces.evaluate`.",
-            )
-        self.log_dir = local_path(log_dir)
+        if surface is not None:
+            check_kind("SurfaceBoard", "surface", surface=surface)
+        if objective is not None:
+            check_kind("SurfaceBoard", "objective", objective=objective)
+        self.log_dir = absolute_path(log_dir)
         self.surface: Any = surface
         self.images = images
         hparams_value(hparams or {})  # refuses what cannot be written

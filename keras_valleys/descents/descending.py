@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_whole, refusal, shortened
+from keras_valleys._checks import check_kind, check_whole, refusal, shortened
 from keras_valleys._optimizers import OptimizerLike, as_candidate
 from keras_valleys._progress import check_verbose
 from keras_valleys._results import Result, counted, cut, frozen, range_text
@@ -106,6 +106,7 @@ def descend(
     >>> found.weights[:, 0].tolist(), found.losses.tolist()
     ([0.25, -1.0, 2.0], [0.0625, 1.0, 4.0])
     """
+    check_kind("descend", "objective", objective=objective)
     check_verbose(verbose, "descend")
     check_whole("descend", 1, steps=steps)
     rows = _as_starts(objective, starts)
