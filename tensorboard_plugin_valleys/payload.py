@@ -27,6 +27,8 @@ was.
 with this header:
 
     label                the name of the run
+    loss_kind            what its losses are: "recorded", of each step's batch in training mode, or
+                         "true", of all rows in evaluation mode
     coordinates, units   the names of the coordinates, and their units
     num_rows, total_rows number n of the rows that are here, and of all
     last_step            step of the last row, -1 where there is none
@@ -101,6 +103,7 @@ def path_payload(
     shown: ArrayLike | None = None,
     *,
     units: Sequence[str] | None = None,
+    loss_kind: str = "recorded",
 ) -> bytes:
     """A path, packed.
 
@@ -111,6 +114,7 @@ def path_payload(
         label: Name of the run, as in a legend.
         shown: The lowest and the highest loss to show of the surface with this path.
         units: The units of the coordinates; `None` for none.
+        loss_kind: What the losses are, "recorded" or "true".
 
     Returns:
         Bytes.
@@ -132,6 +136,7 @@ def path_payload(
     parts = [column[name][kept[derailed]] for name in ("left_at", "left", "valley")]
     header = {
         "label": label,
+        "loss_kind": loss_kind,
         "coordinates": list(names),
         "units": [""] * len(names) if units is None else list(units),
         "num_rows": len(kept),

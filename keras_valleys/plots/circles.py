@@ -11,11 +11,10 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.paths import (
-    Trajectories,
-    as_list,
     captions,
     check_axes,
     limits,
+    loss_label,
     path_of,
 )
 from keras_valleys.plots.style import (
@@ -28,6 +27,7 @@ from keras_valleys.plots.style import (
     place_text,
 )
 from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectories, as_trajectories
 from keras_valleys.valleys import axes_of, closed, find_valleys
 
 FACETS = 360
@@ -71,14 +71,14 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
     check_axes("circle", surface, 1, "Use `contour` for two axes.")
     surface = closed(surface)
     ring = Ring.of(surface)
-    trajectories = as_list(trajectories)
+    trajectories = as_trajectories("circle", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     angles = [ring.angle(path.points[:, 0], path.turns[:, 0]) for path in paths]
     low, top, notes = limits(surface, paths)
     view = (low - 0.3 * (top - low), top)
     axes = _stage(look, _azimuth(angles), view)
     draw_ring(axes, ring, surface, look, view=view)
-    _draw_scales(axes, ring, surface, look, low)
+    _draw_scales(axes, ring, surface, look, low, loss_label(surface, trajectories))
     handles = []
     for path, phi, style in zip(paths, angles, path_styles(trajectories), strict=True):
         points = on_ring(phi, np.where(path.heights <= top, path.heights, np.nan))
@@ -166,7 +166,7 @@ def _stage(look, azimuth, view):
     return axes
 
 
-def _draw_scales(axes, ring, surface, look, low):
+def _draw_scales(axes, ring, surface, look, low, name):
     """The angles round the floor, and the losses on the back."""
     floor, top = axes.get_zlim()
     viewer = np.radians(axes.azim)
@@ -186,7 +186,6 @@ def _draw_scales(axes, ring, surface, look, low):
             axes.plot(*line.T, color=look.muted, linewidth=0.7, linestyle=":", zorder=1.5)
             axes.text(*line[-1] * end, f"{tick:g}", color=look.ink, ha="right", **style)
     place = on_ring(back[-1], top + 0.1 * (top - floor)) * end
-    name = surface.loss_name.replace("_", " ")
     axes.text(*place, name, color=look.ink, ha="right", parse_math=False, **style)
 
 
