@@ -204,7 +204,7 @@ def loss_panels(trajectories: Trajectories, *, theme: str = "light") -> Figure:
                 zorder=3,
             )
         axes.plot(*medians[label], color=color, linewidth=2.0, zorder=4)
-        lost = sum(not np.isfinite(one.losses[-1]) for one in group)
+        lost = sum(map(_is_lost, group))
         add_title(axes, look, label, f"{lost} of {len(group)} diverged" if lost else "")
     losses = np.concatenate([np.empty(0), *(one.losses for one in runs)])
     top = set_view(panels[0], losses, np.array([one.losses[0] for one in runs if len(one)]))
@@ -215,6 +215,13 @@ def loss_panels(trajectories: Trajectories, *, theme: str = "light") -> Figure:
     known = f"Losses: {kind_words(runs)}. " if runs else ""
     add_caption(figure, look, [known + "Thick: the median of the runs." + gray + cut])
     return figure
+
+
+def _is_lost(one):
+    """Whether a path ends where nothing is finite; a recorded loss may only not be known there."""
+    ends = one.losses[np.isfinite(one.losses).nonzero()[0].max(initial=-1) + 1 :]
+    unfit = np.isinf(ends).any() if one.loss_kind == "recorded" else len(ends) > 0
+    return bool(unfit or not np.all(np.isfinite(one.weights[-1:])))
 
 
 def _median(group):

@@ -28,7 +28,7 @@ def said_of_statistics(objective, axes, directions, origin, details):
     if others:
         names = " and ".join(others)
         said["others"] = others
-        said["sentence"] += f", which need not be those of the weights at {names}"
+        said["sentence"] += f", which need not be those that the network at {names} had"
     at_home = _is_close(origin, present) and not any(np.any(axis) for axis in axes)
     return {**said, "away": not at_home}
 
