@@ -11,6 +11,8 @@ Info of a surface, a dictionary for JSON, written once by whoever has the `Surfa
     valleys              list of {position: K numbers, loss, depth, width}, by index; depth and
                          width are null where they are infinite
     shown                the lowest and the highest loss to show
+    statistics           with which statistics of the model it was evaluated, in words; "" for a
+                         model without any, and missing in files of version 0.1
 
 `surface_payload` adds `losses`, nested lists with null for what is not finite, and `num_diverged`,
 how many these are, and thins what is more than a picture can show; `resolution` says how much there

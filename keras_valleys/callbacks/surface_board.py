@@ -32,7 +32,8 @@ MAX_LINES = 10  # of a report: an optimizer that jumps about is derailed at each
 class SurfaceBoard(StepCallback):
     """Writes the walk of an optimizer on its loss surface to TensorBoard, while `model.fit` runs.
 
-    At every step the scalars `valley/loss` and `valley/phi`, the weight of a model with one weight;
+    At every step the scalars `valley/loss`, the recorded loss of the step's batch in training mode,
+    and `valley/phi`, the weight of a model with one weight;
     for a larger model one scalar per axis of the surface, named by its label, the coordinate of the
     weights' projection. Angles are in radians here, in degrees in the pictures. With a surface,
     `valley/index` is the index of the valley in whose basin the weights are (0 the lowest, see
@@ -58,7 +59,8 @@ class SurfaceBoard(StepCallback):
         images: The largest number of pictures during fit, at least 0.
         hparams: Dictionary of further hyperparameters to list, which take precedence.
         objective: The model's `keras_valleys.objectives.Objective`, which measures the scalar
-            `valley/final_loss`, the loss of all rows of data after fit. `None` measures nothing.
+            `valley/final_loss`, the true loss of all rows of data after fit. `None` measures
+            nothing.
 
     Raises:
         ValueError: At once for an impossible argument, at the start of fit for a surface over

@@ -41,7 +41,7 @@ class BasinMap(Result, Saved, kind="basin_map"):
     Args:
         indices: Integer array of shape `(num_optimizers, *grid)`: the valley where the descent
             ended, -1 for none: it left the surface, or diverged.
-        losses: Array of the same shape: the final losses.
+        losses: Array of the same shape: the objective's losses at the final weights.
         ends: Array of shape `(num_optimizers, *grid, K)`: the final coordinates on the surface.
         distances: Array of the shape of `indices`: how far from the surface the final weights
             are, in weight space; about 0 for a surface of all weights.

@@ -24,8 +24,9 @@ class Descents(Result):
 
     Attributes:
         weights: Array of shape `(K, P)`: the final weights, as `model.fit` would leave them.
-        losses: Array of shape `(K,)`: the objective's loss at the final weights. Where a descent
-            diverged, it is not finite.
+        losses: Array of shape `(K,)`: the objective's loss at the final weights, of all its rows in
+            evaluation mode, with the statistics that the objective says. Where a descent diverged,
+            it is not finite.
         paths: Array of shape `(R, K, P)` of the weights after the number of steps in `steps`, or
             `None`.
         steps: Array of shape `(R,)`, from 0 to the last; empty where no paths were kept.

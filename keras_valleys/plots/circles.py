@@ -14,7 +14,6 @@ from keras_valleys.plots.paths import (
     captions,
     check_axes,
     limits,
-    loss_label,
     path_of,
 )
 from keras_valleys.plots.style import (
@@ -27,7 +26,7 @@ from keras_valleys.plots.style import (
     place_text,
 )
 from keras_valleys.surfaces import Surface
-from keras_valleys.trajectories import Trajectories, as_trajectories
+from keras_valleys.trajectories import Trajectories, as_trajectories, kinds_of
 from keras_valleys.valleys import axes_of, closed, find_valleys
 
 FACETS = 360
@@ -78,7 +77,7 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
     view = (low - 0.3 * (top - low), top)
     axes = _stage(look, _azimuth(angles), view)
     draw_ring(axes, ring, surface, look, view=view)
-    _draw_scales(axes, ring, surface, look, low, loss_label(surface, trajectories))
+    _draw_scales(axes, ring, surface, look, low)
     handles = []
     for path, phi, style in zip(paths, angles, path_styles(trajectories), strict=True):
         points = on_ring(phi, np.where(path.heights <= top, path.heights, np.nan))
@@ -88,7 +87,8 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
             handles.append(_draw_path(axes, points, style, look))
     if len(paths) > 1:
         add_legend(axes.figure, look, handles, loc="center right")
-    text = "; ".join(filter(None, notes))
+    kind = f"loss of the path{'s' * (len(paths) > 1)}: {kinds_of(trajectories)}" if paths else ""
+    text = "; ".join(filter(None, [kind, *notes]))
     axes.figure.text(0.98, 0.02, text, color=look.muted, fontsize=9, ha="right", va="bottom")
     caption = captions(surface, paths, trajectories)
     if caption:  # below the ring's lowest label
@@ -166,7 +166,7 @@ def _stage(look, azimuth, view):
     return axes
 
 
-def _draw_scales(axes, ring, surface, look, low, name):
+def _draw_scales(axes, ring, surface, look, low):
     """The angles round the floor, and the losses on the back."""
     floor, top = axes.get_zlim()
     viewer = np.radians(axes.azim)
@@ -186,6 +186,7 @@ def _draw_scales(axes, ring, surface, look, low, name):
             axes.plot(*line.T, color=look.muted, linewidth=0.7, linestyle=":", zorder=1.5)
             axes.text(*line[-1] * end, f"{tick:g}", color=look.ink, ha="right", **style)
     place = on_ring(back[-1], top + 0.1 * (top - floor)) * end
+    name = surface.loss_name.replace("_", " ")
     axes.text(*place, name, color=look.ink, ha="right", parse_math=False, **style)
 
 

@@ -187,7 +187,9 @@ class SurfaceFrames:
             self._axes.set_aspect("equal" if is_isometric(self._surface) else "auto")
             notes = [diverged_note(self._surface)]
         if self.size[0] >= 480:  # else it would run into the step
-            add_note(self._axes, look, list(filter(None, notes))[:1])
+            held = self._surface.statistics_sentence.startswith("statistics held")
+            notes = list(filter(None, notes))[:1] + ["statistics held"] * held
+            add_note(self._axes, look, notes)
 
     def _path_artists(self, look, title):
         line = Line2D([], [], linestyle="-", linewidth=1.2, marker="o", markersize=4)

@@ -187,15 +187,19 @@ def loss_label(surface, trajectories):
 
 def statistics_of(surface):
     """With which statistics a surface was evaluated, as lines of a caption."""
-    said = surface.details.get("statistics")
-    words = said.get("sentence") if isinstance(said, dict) else None
+    words = surface.statistics_sentence
     return [f"Evaluated with {words}."] if words else []
 
 
 def sources_of(trajectories):
     """Of which rows and with which statistics true losses are, as lines of a caption."""
-    true = [path for path in trajectories if path.loss_kind == "true" and path.loss_source]
-    return [f"True losses: {source}." for source in dict.fromkeys(p.loss_source for p in true)]
+    found: dict[str, list[str]] = {}
+    for number, path in enumerate(trajectories):
+        if path.loss_kind == "true" and path.loss_source:
+            found.setdefault(path.loss_source, []).append(name_of(path, number))
+    if len(found) == 1:
+        return [f"True losses: {source}." for source in found]
+    return [f"True losses of {', '.join(names)}: {source}." for source, names in found.items()]
 
 
 def captions(surface, paths, trajectories, *, with_losses=True):

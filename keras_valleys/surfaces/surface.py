@@ -35,6 +35,7 @@ class Surface(Result, Saved, kind="surface"):
 
     `losses[i, j]` is the loss at the weights
     `origin + coordinates[0][i] * directions[0] + coordinates[1][j] * directions[1]`.
+    They are the slice: where a path beside the surface is drawn on it, it has losses of its own.
     Losses that are not finite stay as they are.
 
     Args:
@@ -113,6 +114,12 @@ class Surface(Result, Saved, kind="surface"):
         self._set(labels=labels, details=details)
         periods = as_periods("Surface", self.periods, len(axes))
         self._set(periods=periods, units=as_units("Surface", self.units, len(axes)))
+
+    @property
+    def statistics_sentence(self) -> str:
+        """With which statistics, such as BatchNormalization's, it was evaluated; "" for none."""
+        said = self.details.get("statistics")
+        return str(said.get("sentence", "")) if isinstance(said, dict) else ""
 
     @classmethod
     def _completed(cls, fields):

@@ -22,8 +22,9 @@ class Derailment(Result):
         step: Number of updates made when it was still in the old basin.
         before: The `Valley` that it left.
         after: The `Valley` whose basin it is in from the next row on.
-        rise: The loss that the trajectory recorded at that next row minus the one at this row,
-            negative where it fell; NaN where one of them is not known.
+        rise: The loss of the trajectory at that next row minus the one at this row, recorded or
+            true as the trajectory has it: negative where it fell, NaN where one of them is not
+            known.
     """
 
     step: int

@@ -43,8 +43,10 @@ def test_pictures_that_lift_paths_say_to_which_loss(paths, words):
     name = f"mean squared error {words}".strip()
     figure = plots.curve(curve(), paths)
     assert figure.axes[0].get_ylabel() == name
-    texts = [text.get_text() for text in plots.circle(curve(periods=4.0), paths).axes[0].texts]
-    assert name in texts
+    ring = plots.circle(curve(periods=4.0), paths)
+    texts = [text.get_text() for text in ring.texts]
+    assert words.strip("()").replace("path", "loss of the path") in "; ".join(texts)
+    assert ("loss of the path" in "; ".join(texts)) == bool(paths)
     whole = [dataclasses.replace(one, weights=np.repeat(one.weights, 2, 1)) for one in paths]
     space = plots.surface_3d(plane(), whole)
     assert space.axes[1].get_ylabel() == f"loss {words}".strip()
@@ -68,6 +70,10 @@ def test_losses_by_step_are_named():
     figure = plots.loss_by_step(path("true"))
     assert figure.axes[0].get_ylabel() == "true loss (all rows, evaluation mode)"
     assert caption(figure) == "True losses: all 9 rows, evaluation mode."
+    other = dataclasses.replace(path("true"), loss_source="all 5 rows", label="Adam")
+    assert caption(plots.loss_by_step([path("true"), other])) == (
+        "True losses of SGD: all 9 rows, evaluation mode. True losses of Adam: all 5 rows."
+    )
     figure = plots.loss_by_step([path(), path("true")])
     assert figure.axes[0].get_ylabel() == "recorded and true loss"
     assert legend(figure) == ["SGD, recorded", "SGD, true"]
