@@ -282,10 +282,11 @@ def check_kind(owner: str, kind: str, **argument: typing.Any) -> None:
     if is_kind(kind, value):
         return
     wanted = KINDS[kind]
+    several = name in ("trajectories", "projections")
     others = [remedy for other, remedy in wanted.instead.items() if is_kind(other, value)]
     raise refusal(
         owner,
-        f"`{name}` to be {wanted.name}",
+        f"`{name}` to be {wanted.name}{' or a list of them' * several}",
         f"{name}={shortened(value)}, of the type {type(value).__name__}",
         others[0] if others else wanted.remedy,
     )

@@ -21,11 +21,8 @@ from tensorboard_plugin_valleys.metadata import (
 )
 
 SECONDS = 0.5  # the longest that a row waits, while others follow
-LATER = {
-    "shown",
-    "statistics",
-    "units",
-}  # what version 0.1 did not write: runs of both may be on one surface
+# What version 0.1 did not write: runs of both may be on one surface.
+LATER = {"shown", "statistics", "units"}
 MAX_WRITES = 32  # of one chunk: a slow run makes small ones rather than write the same rows again
 
 

@@ -380,7 +380,7 @@ def _check_size(name, weights, size):
         raise refusal(
             name,
             f"weight vectors of the surface's size {size}",
-            f"weights of shape {weights.shape}",
+            f"{weights.shape[-1]} weights" if weights.ndim else "a single number",
             "Record all trainable weights, or evaluate the surface over the recorded ones.",
         )
 
