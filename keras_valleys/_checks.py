@@ -203,7 +203,7 @@ _PROJECTION = "keras_valleys.trajectories.on_surface(trajectory, surface, object
 KINDS = {
     "objective": Kind(
         "a `keras_valleys.objectives.Objective`",
-        ("size", "along", "__call__"),
+        ("size", "along"),
         f"Make an Objective: {_OBJECTIVE}.",
     ),
     "surface": Kind(

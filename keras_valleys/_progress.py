@@ -40,7 +40,7 @@ class Checkpoint:
                 {"checkpoint": path},
                 "Use checkpoint='unfinished.npz'.",
             )
-        path = None if path is None else local_path(owner, checkpoint=path)
+        path = local_path(owner, checkpoint=path) if path else path  # an empty one is tried below
         self._path, self._digest, self._owner = path, digest, owner
         self._stages: list[list] = []  # of losses and of what is finished
         self._earlier: list[list] = []
@@ -114,7 +114,7 @@ class Checkpoint:
     def _try(self, path):
         try:
             self._save()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise refusal(
                 self._owner,
                 "`checkpoint` to be a path where a file can be written",

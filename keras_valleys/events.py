@@ -372,7 +372,7 @@ def image_strings(image):
     height, width, channels = array.shape if array.ndim == 3 else (0, 0, 0)
     if array.dtype != np.uint8 or not height * width or channels not in (3, 4):
         raise unfit(
-            "a figure, or a uint8 image (height, width, 3 or 4)",
+            "a uint8 image (height, width, 3 or 4), or a figure",
             f"dtype {array.dtype}, shape {array.shape}"
             if is_kind("array", image)
             else {"image": image},
