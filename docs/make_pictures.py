@@ -153,13 +153,11 @@ def digits():
     model.fit(x, y, batch_size=64, epochs=4, callbacks=[recorder], verbose=0)
     objective = kv.objectives.Objective(model, x, y)
     # Recorded losses are those of batches; the surface's are of all rows.
-    path = recorder.trajectory
-    path = dataclasses.replace(path, losses=np.full(len(path), np.nan))
+    path = kv.trajectories.measured(recorder, objective)
     plane = kv.directions.principal(path)
     axes = np.linspace(-6, 4, 101), np.linspace(-3, 4, 71)
     surface = kv.surfaces.evaluate(objective, plane, coordinates=axes, verbose=0)
     shown = kv.trajectories.on_surface(path, surface, objective)
-    path = dataclasses.replace(path, losses=shown.losses)
     test_x, test_y = data.images[1347:, ..., None].astype("float32") / 16, data.target[1347:]
     print(objective.size, len(path), model.evaluate(x, y, batch_size=1347, verbose=0))
     print("test", model.evaluate(test_x, test_y, verbose=0))
@@ -188,7 +186,42 @@ def digits():
     save("digits_honesty", kv.plots.honesty(shown))
 
 
-PARTS = {part.__name__: part for part in (teaser, run, swap, basins, digits)}
+def statistics():
+    """The four losses that the weights of a network with BatchNormalization have at each step."""
+    rng = np.random.default_rng(0)
+    x = 3 * rng.normal(size=(200, 3)) + 2
+    y = np.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:] / 10
+    layers = [
+        keras.layers.Dense(16, activation="relu"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dense(1),
+    ]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    model.compile(keras.optimizers.Adam(0.02), "mean_squared_error")
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(0, 0.5, variable.shape))
+    recorder = kv.callbacks.TrajectoryRecorder()
+    steps = kv.datasets.repeat(x, y, num_steps=60, batch_size=50)
+    model.fit(*steps, batch_size=50, shuffle=False, callbacks=[recorder], verbose=0)
+    path, objective = recorder.trajectory, kv.objectives.Objective(model, x, y)
+    bare = kv.trajectories.Trajectory(path.steps, path.weights, path.losses)
+    anew = kv.objectives.Objective(model, x, y, statistics="reestimated")
+    found = {
+        "in fit": path,
+        "own statistics": kv.trajectories.measured(path, objective),
+        "statistics of the end": kv.trajectories.measured(bare, objective),
+        "re-estimated": kv.trajectories.measured(path, anew),
+    }
+    paths = [dataclasses.replace(one, label=name) for name, one in found.items()]
+    for one in paths:
+        print(one.label, one.losses[[0, 5, 20, 60]].round(2))
+    for theme, suffix in THEMES:
+        figure = kv.plots.loss_by_step(paths, theme=theme)
+        figure.axes[0].set_yscale("log")
+        save(f"statistics{suffix}", figure)
+
+
+PARTS = {part.__name__: part for part in (teaser, run, swap, basins, digits, statistics)}
 
 
 def main():

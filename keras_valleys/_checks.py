@@ -1,10 +1,12 @@
 """Refusing what is out of range: one template for all errors, and the refusals that recur."""
 
+import dataclasses
 import json
 import math
 import numbers
 import reprlib
 import typing
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -101,10 +103,24 @@ def check_number(
         raise refusal(owner, f"`{name}` to be {wanted}", {name: value}, remedy)
 
 
+def as_numbers(owner: str, dtype: str = "float64", **argument: typing.Any) -> np.ndarray:
+    """An argument as an array of real numbers, or an error."""
+    ((name, value),) = argument.items()
+    try:
+        return np.asarray(value, dtype)
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise refusal(
+            owner,
+            f"`{name}` to be an array of numbers",
+            {name: value},
+            "Convert it to numbers.",
+        ) from error
+
+
 def check_vector(owner: str, size: int, **argument: typing.Any) -> np.ndarray:
     """An argument as a float64 vector of `size` finite numbers, or an error."""
     ((name, value),) = argument.items()
-    vector = np.asarray(value, "float64")
+    vector = as_numbers(owner, **argument)
     if vector.shape != (size,) or not np.all(np.isfinite(vector)):
         raise refusal(
             owner,
@@ -151,7 +167,126 @@ def as_axes(coordinates: typing.Any) -> list[typing.Any]:
     return [axes] if axes and not np.iterable(axes[0]) else axes
 
 
+def as_list(given: typing.Any) -> list[typing.Any]:
+    """A list of several things, or of the one that is given as it is."""
+    one = isinstance(given, str | bytes | dict) or is_kind("array", given)
+    return [given] if one or not isinstance(given, Iterable) else list(given)
+
+
 def is_rising(axis: np.ndarray) -> bool:
     """Whether an array is an axis: 1-D, not empty, rising, of finite numbers."""
     rising = axis.ndim == 1 and axis.size > 0 and np.all(np.diff(axis) > 0)
     return bool(rising and np.all(np.isfinite(axis)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of argument that several rooms take.
+
+    Attributes:
+        name: What it is, in words.
+        has: The names that make it one: what only behaves so is taken as well.
+        remedy: How a user comes by one.
+        instead: For the names of other kinds, what to do where one of these came in its place.
+    """
+
+    name: str
+    has: tuple[str, ...]
+    remedy: str
+    instead: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+_EVALUATE = "keras_valleys.surfaces.evaluate(objective, directions, coordinates=...)"
+_OBJECTIVE = "keras_valleys.objectives.Objective(model, x, y)"
+_PROJECTION = "keras_valleys.trajectories.on_surface(trajectory, surface, objective)"
+
+KINDS = {
+    "objective": Kind(
+        "a `keras_valleys.objectives.Objective`",
+        ("size", "along"),
+        f"Make an Objective: {_OBJECTIVE}.",
+    ),
+    "surface": Kind(
+        "a `keras_valleys.surfaces.Surface`",
+        ("losses", "coordinates", "directions", "origin"),
+        f"Use {_EVALUATE}.",
+        {
+            "array": "Of arrays `keras_valleys.surfaces.Surface(losses, coordinates, directions, "
+            "origin)` makes one.",
+            "comparison": "Use `comparison.surface`.",
+            "model": f"Make an Objective, {_OBJECTIVE}, and evaluate it: {_EVALUATE}.",
+            "objective": f"Evaluate it first: {_EVALUATE}.",
+            "valleys": "Use `valleys.surface`.",
+        },
+    ),
+    "trajectory": Kind(
+        "a `keras_valleys.trajectories.Trajectory`",
+        ("steps", "weights", "losses"),
+        "Use `recorder.trajectory` of a `keras_valleys.callbacks.TrajectoryRecorder`.",
+        {
+            "array": "Of arrays `keras_valleys.trajectories.Trajectory(steps, weights, losses)` "
+            "makes one.",
+            "comparison": "Use `comparison.trajectories`.",
+        },
+    ),
+    "valleys": Kind(
+        "the `keras_valleys.valleys.Valleys` of a surface",
+        ("surface", "labels", "at"),
+        "Use `keras_valleys.valleys.find_valleys(surface)`.",
+        {"comparison": "Use `comparison.valleys`."},
+    ),
+    "basin_map": Kind(
+        "a `keras_valleys.descents.BasinMap`",
+        ("indices", "ends", "share"),
+        "Use `keras_valleys.descents.basin_map`.",
+    ),
+    "projection": Kind(
+        "a `keras_valleys.trajectories.Projection`",
+        ("distances", "travelled", "plane_losses"),
+        f"Use {_PROJECTION}.",
+    ),
+    "comparison": Kind(
+        "a `keras_valleys.comparisons.Comparison`",
+        ("runs", "summaries", "tuning"),
+        "Use `keras_valleys.comparisons.compare`.",
+    ),
+    "model": Kind(
+        "a Keras model",
+        ("compile", "trainable_variables", "get_config"),
+        "Pass the `keras.Model` itself.",
+        {"objective": "Use `objective.model`."},
+    ),
+    "array": Kind("an array", ("shape", "dtype"), "Use `numpy.asarray`."),
+}
+
+
+def is_kind(kind: str, value: object) -> bool:
+    """Whether a value is, or behaves like, one of the `KINDS`."""
+    return not isinstance(value, type) and all(hasattr(value, name) for name in KINDS[kind].has)
+
+
+def check_kind(owner: str, kind: str, **argument: typing.Any) -> None:
+    """Refuse an argument that is none of a kind, and say how to come by one.
+
+    Args:
+        owner: Name of the asking function or class.
+        kind: One of the `KINDS`.
+        **argument: The argument by its name.
+
+    Example:
+
+    >>> from keras_valleys._checks import check_kind
+    >>> check_kind("Objective", "array", x=np.zeros(3))
+    """
+    ((name, value),) = argument.items()
+    if is_kind(kind, value):
+        return
+    wanted = KINDS[kind]
+    several = name in ("trajectories", "projections")
+    others = [remedy for other, remedy in wanted.instead.items() if is_kind(other, value)]
+    raise refusal(
+        owner,
+        f"`{name}` to be {wanted.name}{' or a list of them' * several}",
+        f"{name}={shortened(value)}, of the type {type(value).__name__}",
+        others[0] if others else wanted.remedy,
+    )

@@ -1,6 +1,7 @@
-"""Files that are whole or not there: text, and arrays in one npz file without pickle."""
+"""Paths, and files that are whole or not there: text, and arrays in one npz file without pickle."""
 
 import os
+import re
 import uuid
 import zipfile
 import zlib
@@ -11,9 +12,45 @@ import numpy as np
 
 from keras_valleys._checks import refusal
 
+REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # pathlib makes one slash of two
+
+
+def local_path(owner: str | tuple[str, ...], *, is_text: bool = False, **argument: Any) -> str:
+    """A path that a user gave as text, with the home folder in place of "~"; or an error.
+
+    Args:
+        owner: Name of the asking function or class, or of several.
+        is_text: Whether the path is also written as text: then no byte of it may be undecodable.
+        **argument: The path by its name.
+
+    Raises:
+        ValueError: It is no path, empty, of another machine, or none that the disk can have.
+    """
+    ((name, given),) = argument.items()
+    path = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
+    if not isinstance(path, str) or not path or REMOTE.match(path):
+        raise refusal(
+            owner, "a local path", {name: given}, "Use a local folder, and copy what is there."
+        )
+    path = os.path.expanduser(path)
+    try:
+        path.encode() if is_text else os.fsencode(path)
+        fits = "\0" not in path
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise refusal(
+            owner,
+            "a path of characters that a file name can have",
+            {name: given},
+            "Leave out NUL and what cannot be encoded.",
+        )
+    return path
+
 
 def write_archive(path: str | os.PathLike[str], kind: str, **fields: Any) -> None:
     """Write `fields` (arrays, strings, tuples of strings) to `path`, or leave `path` as it was."""
+    path = local_path(f"{_class_of(kind)}.save", path=path)
     objects = [name for name, value in fields.items() if np.asarray(value).dtype.hasobject]
     if objects:
         raise refusal(
@@ -38,7 +75,7 @@ def write_whole(
     Raises:
         OSError: The file cannot be written.
     """
-    path = os.fspath(path)
+    path = local_path("A file", path=path)
     beside = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
     content = content.encode() if isinstance(content, str) else content
     try:
@@ -56,6 +93,7 @@ def read_archive(
     path: str | os.PathLike[str], kind: str, names: Iterable[str] | None = None
 ) -> dict[str, np.ndarray]:
     """The fields `names`, or all, of a file that `write_archive` wrote with the same `kind`."""
+    path = local_path(f"{_class_of(kind)}.load", path=path)
     try:
         # Opened here: np.load leaves the file open where it fails.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:

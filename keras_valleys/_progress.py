@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_valleys._checks import refusal
-from keras_valleys._files import read_archive, write_archive
+from keras_valleys._files import local_path, read_archive, write_archive
 
 SECONDS = 2.0  # between two writes, at least
 FIELDS = ("digest", "sizes", "finished", "losses")
@@ -40,6 +40,7 @@ class Checkpoint:
                 {"checkpoint": path},
                 "Use checkpoint='unfinished.npz'.",
             )
+        path = local_path(owner, checkpoint=path) if path else path  # an empty one is tried below
         self._path, self._digest, self._owner = path, digest, owner
         self._stages: list[list] = []  # of losses and of what is finished
         self._earlier: list[list] = []
@@ -113,7 +114,7 @@ class Checkpoint:
     def _try(self, path):
         try:
             self._save()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise refusal(
                 self._owner,
                 "`checkpoint` to be a path where a file can be written",
@@ -167,8 +168,10 @@ def check_verbose(verbose, owner="evaluate"):
 class Progress:
     """A Keras progress bar, or lines in a log, where wanted and where the work is long enough."""
 
-    def __init__(self, verbose, pending, total, *, unit="point", where="in the checkpoint"):
-        self.done = 0
+    def __init__(
+        self, verbose, pending, total, *, unit="point", where="in the checkpoint", note=""
+    ):
+        self.done, self.note = 0, note  # what is to be known of the results, said once
         self._unit, self._where = unit, where
         self._verbose, self._pending, self._total = verbose, pending, total
         self._shown, self._tenths = False, 0
@@ -189,6 +192,9 @@ class Progress:
             earlier = self._total - self._pending
             found = f", {earlier} of them found {self._where}" if earlier else ""
             _write(f"{self._total} {self._unit}s{found}{_rest(left)}\n")
+            if self.note:
+                _write(f"{self.note}\n")
+                self.note = ""
         if self._bar is not None:
             self._bar.update(self.done)
         elif 10 * self.done // self._pending > self._tenths:  # ten lines at most

@@ -21,7 +21,8 @@ from tensorboard_plugin_valleys.metadata import (
 )
 
 SECONDS = 0.5  # the longest that a row waits, while others follow
-LATER = {"shown", "units"}  # what version 0.1 did not write: runs of both may be on one surface
+# What version 0.1 did not write: runs of both may be on one surface.
+LATER = {"shown", "statistics", "units"}
 MAX_WRITES = 32  # of one chunk: a slow run makes small ones rather than write the same rows again
 
 
@@ -34,6 +35,7 @@ def surface_info(surface, found):
         "periods": list(found.periodic),
         "units": list(surface.units),
         "num_weights": surface.origin.size,
+        "statistics": surface.statistics_sentence,
         "valleys": [
             {
                 "position": list(valley.position),

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
-from keras_valleys._checks import refusal, shortened
+from keras_valleys._checks import is_kind, refusal, shortened
+from keras_valleys._files import local_path
 
 __all__ = ["EventWriter", "hparams_value"]
 
@@ -67,7 +68,7 @@ class EventWriter:
     """
 
     def __init__(self, log_dir: str | os.PathLike) -> None:
-        self.log_dir = local_path(log_dir)
+        self.log_dir = absolute_path(log_dir)
         self.path: str | None = None
         self._file: Any = None  # none where it could not be made
         self._lock, self._warned = threading.RLock(), False
@@ -116,12 +117,13 @@ class EventWriter:
                 place[0] = number
             self._write(values, event, step, "scalars")
 
-    def image(self, tag: str, image: bytes | ArrayLike, step: int, description: str = "") -> None:
+    def image(self, tag: str, image: Any, step: int, description: str = "") -> None:
         """Write an image. TensorBoard keeps 10 of a tag, at random if there are more.
 
         Args:
             tag: Name of the series of images.
-            image: Encoded PNG, APNG, JPEG or GIF, or a uint8 array `(height, width, 3 or 4)`.
+            image: A matplotlib figure, such as those of `keras_valleys.plots`; an image of Pillow;
+                an encoded PNG, APNG, JPEG or GIF; or a uint8 array `(height, width, 3 or 4)`.
             step: Integer, not less than before.
             description: Markdown shown above the images; the first of a tag counts.
         """
@@ -361,26 +363,50 @@ def image_strings(image):
                 return *(b"%d" % size for size in opened.size), bytes(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise unfit("a PNG, JPEG or GIF image", f"{error}", "Encode it as PNG.") from error
+    if _is_figure(image):
+        return image_strings(_drawn(image))
+    if isinstance(image, Image.Image):
+        clear = "A" in image.mode or "transparency" in image.info
+        image = image.convert("RGBA" if clear else "RGB")
     array = np.asarray(image)
     height, width, channels = array.shape if array.ndim == 3 else (0, 0, 0)
     if array.dtype != np.uint8 or not height * width or channels not in (3, 4):
-        received = f"dtype {array.dtype}, shape {array.shape}"
-        raise unfit("a uint8 image (height, width, 3 or 4)", received, "Convert and reshape it.")
+        raise unfit(
+            "a uint8 image (height, width, 3 or 4), or a figure",
+            f"dtype {array.dtype}, shape {array.shape}"
+            if is_kind("array", image)
+            else {"image": image},
+            "Convert and reshape an array, give the `figure` that axes belong to, or the bytes of "
+            "a PNG.",
+        )
     file = io.BytesIO()
     Image.fromarray(array).save(file, format="PNG")
     return b"%d" % width, b"%d" % height, file.getvalue()
 
 
-def local_path(log_dir):
+def _is_figure(image):
+    """Whether it is a figure of matplotlib, which need not be installed here."""
+    return hasattr(image, "savefig") and hasattr(image, "bbox_inches")
+
+
+def _drawn(figure):
+    """A figure as the bytes of a PNG of its own size and colors."""
+    file = io.BytesIO()
+    figure.savefig(
+        file,
+        format="png",
+        facecolor=figure.get_facecolor(),
+        dpi=figure.dpi,
+        bbox_inches=figure.bbox_inches,
+        pad_inches=0,
+    )
+    return file.getvalue()
+
+
+def absolute_path(log_dir):
     """The absolute path of a log directory."""
-    if not isinstance(log_dir, str | os.PathLike) or not str(log_dir) or "://" in str(log_dir):
-        raise refusal(
-            ("EventWriter", "SurfaceBoard"),
-            "a local path",
-            {"log_dir": log_dir},
-            "Use a local folder, and copy it.",
-        )
-    return os.path.abspath(log_dir)
+    owners = ("EventWriter", "SurfaceBoard")
+    return os.path.abspath(local_path(owners, is_text=True, log_dir=log_dir))
 
 
 def claim(log_dir):

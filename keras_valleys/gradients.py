@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_valleys import _backend
-from keras_valleys._checks import check_whole, refusal
+from keras_valleys._checks import as_numbers, check_kind, check_whole, refusal
 from keras_valleys._linalg import leading
 from keras_valleys._results import Result, counted, frozen
 from keras_valleys.objectives import CALL_BYTES, Objective
@@ -82,6 +82,7 @@ def gradient(objective: Objective, points: ArrayLike | None = None) -> np.ndarra
     >>> keras_valleys.gradients.gradient(objective, [[3.0, 0.0], [1.0, -2.0]]).tolist()
     [[3.0, 0.0], [1.0, -2.0]]
     """
+    check_kind("gradient", "objective", objective=objective)
     points = objective.point() if points is None else points
     points = _as_points("gradient", objective, points=points)
     return _by_rows(objective, _gradients, points)
@@ -115,6 +116,7 @@ def hessian_vector_product(
     >>> keras_valleys.gradients.hessian_vector_product(objective, [1.0, 0.0]).tolist()
     [9.0, 3.0]
     """
+    check_kind("hessian_vector_product", "objective", objective=objective)
     vectors = _as_points("hessian_vector_product", objective, vectors=vectors)
     point = _as_point("hessian_vector_product", objective, point)
     return _by_rows(objective, _products, vectors, point)
@@ -124,7 +126,7 @@ def sharpness(
     objective: Objective,
     point: ArrayLike | None = None,
     *,
-    num_eigenvalues: int = 2,
+    num_eigenvalues: int | None = None,
     num_samples: int = 32,
     seed: int = 0,
     tolerance: float = 1e-4,
@@ -140,7 +142,7 @@ def sharpness(
     Args:
         objective: A `keras_valleys.objectives.Objective` over P weights.
         point: Weight vector of shape `(P,)`. `None` is the model's present weights.
-        num_eigenvalues: k, from 1 to P.
+        num_eigenvalues: k, from 1 to P. `None` is 2, or 1 for a single weight.
         num_samples: Products for the trace. 0 leaves it out.
         seed: Integer of the random vectors.
         tolerance: Bound of each residual relative to its eigenvalue. No residual is asked to be
@@ -168,7 +170,9 @@ def sharpness(
     >>> [round(float(value), 4) for value in sharpness.eigenvalues], round(sharpness.trace, 4)
     ([4.0, 1.0], 5.0)
     """
+    check_kind("sharpness", "objective", objective=objective)
     size = objective.size
+    num_eigenvalues = min(2, size) if num_eigenvalues is None else num_eigenvalues
     check_whole("sharpness", 1, size, num_eigenvalues=num_eigenvalues)
     check_whole("sharpness", num_samples=num_samples)
     check_whole("sharpness", seed=seed)
@@ -256,8 +260,8 @@ def _by_rows(objective, function, rows, *others):
 
 def _as_points(owner, objective, *, shape="(..., P)", **argument):
     """An argument as an array of weight vectors in the objective's float type, or an error."""
-    ((name, value),) = argument.items()
-    points = np.asarray(value, objective.dtype)
+    (name,) = argument
+    points = as_numbers(owner, objective.dtype, **argument)
     wanted = points.shape[-1:] == (objective.size,) and (shape != "(P,)" or points.ndim == 1)
     if not wanted:
         raise refusal(

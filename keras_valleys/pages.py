@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from keras_valleys._checks import refusal
-from keras_valleys._files import write_whole
+from keras_valleys._checks import check_kind, refusal
+from keras_valleys._files import local_path, write_whole
 from keras_valleys._tab import path_rows, surface_info
 from keras_valleys.plots import optimizer_color
 from keras_valleys.surfaces import Surface
-from keras_valleys.trajectories import Trajectory, on_surface
+from keras_valleys.trajectories import Trajectories, as_trajectories, on_surface
 from keras_valleys.valleys import closed, find_valleys, shown_range
 from tensorboard_plugin_valleys import assets, payload
 
@@ -53,7 +53,7 @@ TEMPLATE = """<!DOCTYPE html>
 def write_html(
     path: str | os.PathLike,
     surface: Surface,
-    trajectories: Trajectory | Iterable[Trajectory] = (),
+    trajectories: Trajectories = (),
     *,
     title: str | None = None,
     labels: str | Iterable[str] | None = None,
@@ -62,9 +62,9 @@ def write_html(
 
     It shows what the tab "Valleys" shows in TensorBoard: the surface flat and in space, the paths
     up to a step that a slider moves, the valleys, the steps at which a path was derailed, and the
-    loss against the step. All that it needs is in the file, plotly.js too, and it loads nothing
-    from elsewhere. A path of more than 4096 rows is thinned, with its extremes and derailments
-    kept.
+    loss against the step, recorded or true as the path has it. All that it needs is in the file,
+    plotly.js too, and it loads nothing from elsewhere. A path of more than 4096 rows is thinned,
+    with its extremes and derailments kept.
 
     Args:
         path: Path of the file; an older file there is replaced, whole or not at all.
@@ -92,6 +92,7 @@ def write_html(
     >>> os.path.getsize(page) < 6e6
     True
     """
+    path = local_path("write_html", path=path)
     paths = _checked(surface, trajectories)
     names = _names(paths, labels)
     plotly = assets.plotly_path()
@@ -130,24 +131,8 @@ def write_html(
 
 
 def _checked(surface, trajectories):
-    if not isinstance(surface, Surface):
-        raise refusal(
-            "write_html",
-            "a `keras_valleys.surfaces.Surface`",
-            type(surface).__name__,
-            "Use `keras_valleys.surfaces.evaluate`.",
-        )
-    many = np.iterable(trajectories) and not isinstance(trajectories, Trajectory)
-    trajectories = list(trajectories) if many else [trajectories]
-    for trajectory in trajectories:
-        if not isinstance(trajectory, Trajectory):
-            raise refusal(
-                "write_html",
-                "a `keras_valleys.trajectories.Trajectory` or a list of them",
-                type(trajectory).__name__,
-                "Use `recorder.trajectory`.",
-            )
-    return trajectories
+    check_kind("write_html", "surface", surface=surface)
+    return as_trajectories("write_html", trajectories)
 
 
 def _names(trajectories, labels):
@@ -180,4 +165,5 @@ def _packed(name, trajectory, surface, found):
     losses = trajectory.losses
     rows, past = path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
     shown = shown_range(found, past.heights)
-    return payload.path_payload(rows, surface.labels, name, shown, units=surface.units)
+    options = {"units": surface.units, "loss_kind": trajectory.loss_kind}
+    return payload.path_payload(rows, surface.labels, name, shown, **options)

@@ -11,6 +11,8 @@ Info of a surface, a dictionary for JSON, written once by whoever has the `Surfa
     valleys              list of {position: K numbers, loss, depth, width}, by index; depth and
                          width are null where they are infinite
     shown                the lowest and the highest loss to show
+    statistics           with which statistics of the model it was evaluated, in words; "" for a
+                         model without any, and missing in files of version 0.1
 
 `surface_payload` adds `losses`, nested lists with null for what is not finite, and `num_diverged`,
 how many these are, and thins what is more than a picture can show; `resolution` says how much there
@@ -27,6 +29,8 @@ was.
 with this header:
 
     label                the name of the run
+    loss_kind            what its losses are: "recorded", of each step's batch in training mode, or
+                         "true", of all rows in evaluation mode
     coordinates, units   the names of the coordinates, and their units
     num_rows, total_rows number n of the rows that are here, and of all
     last_step            step of the last row, -1 where there is none
@@ -101,6 +105,7 @@ def path_payload(
     shown: ArrayLike | None = None,
     *,
     units: Sequence[str] | None = None,
+    loss_kind: str = "recorded",
 ) -> bytes:
     """A path, packed.
 
@@ -111,6 +116,7 @@ def path_payload(
         label: Name of the run, as in a legend.
         shown: The lowest and the highest loss to show of the surface with this path.
         units: The units of the coordinates; `None` for none.
+        loss_kind: What the losses are, "recorded" or "true".
 
     Returns:
         Bytes.
@@ -132,6 +138,7 @@ def path_payload(
     parts = [column[name][kept[derailed]] for name in ("left_at", "left", "valley")]
     header = {
         "label": label,
+        "loss_kind": loss_kind,
         "coordinates": list(names),
         "units": [""] * len(names) if units is None else list(units),
         "num_rows": len(kept),

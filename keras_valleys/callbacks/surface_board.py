@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_kind, refusal
 from keras_valleys._optimizers import optimizer_name, optimizer_settings
 from keras_valleys._tab import PathChunks, SurfaceRecord
 from keras_valleys._weights import period_and_unit
 from keras_valleys.callbacks.steps import Row, StepCallback
-from keras_valleys.events import EventWriter, HParam, hparams_value, local_path
+from keras_valleys.events import EventWriter, HParam, absolute_path, hparams_value
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface, coordinate_text
 from keras_valleys.trajectories import project
@@ -32,7 +32,8 @@ MAX_LINES = 10  # of a report: an optimizer that jumps about is derailed at each
 class SurfaceBoard(StepCallback):
     """Writes the walk of an optimizer on its loss surface to TensorBoard, while `model.fit` runs.
 
-    At every step the scalars `valley/loss` and `valley/phi`, the weight of a model with one weight;
+    At every step the scalars `valley/loss`, the recorded loss of the step's batch in training mode,
+    and `valley/phi`, the weight of a model with one weight;
     for a larger model one scalar per axis of the surface, named by its label, the coordinate of the
     weights' projection. Angles are in radians here, in degrees in the pictures. With a surface,
     `valley/index` is the index of the valley in whose basin the weights are (0 the lowest, see
@@ -58,7 +59,8 @@ class SurfaceBoard(StepCallback):
         images: The largest number of pictures during fit, at least 0.
         hparams: Dictionary of further hyperparameters to list, which take precedence.
         objective: The model's `keras_valleys.objectives.Objective`, which measures the scalar
-            `valley/final_loss`, the loss of all rows of data after fit. `None` measures nothing.
+            `valley/final_loss`, the true loss of all rows of data after fit. `None` measures
+            nothing.
 
     Raises:
         ValueError: At once for an impossible argument, at the start of fit for a surface over
@@ -95,14 +97,11 @@ class SurfaceBoard(StepCallback):
                 {"images": images},
                 "Use images=10, as many as TensorBoard keeps.",
             )
-        if surface is not None and not isinstance(surface, Surface):
-            raise refusal(
-                "SurfaceBoard",
-                "`surface` to be a `keras_valleys.surfaces.Surface`",
-                type(surface).__name__,
-                "Use `keras_valleys.surfaces.evaluate`.",
-            )
-        self.log_dir = local_path(log_dir)
+        if surface is not None:
+            check_kind("SurfaceBoard", "surface", surface=surface)
+        if objective is not None:
+            check_kind("SurfaceBoard", "objective", objective=objective)
+        self.log_dir = absolute_path(log_dir)
         self.surface: Any = surface
         self.images = images
         hparams_value(hparams or {})  # refuses what cannot be written

@@ -52,8 +52,8 @@ def compare(
     gives the same rows, bit for bit, on one backend. A run that fails or diverges stays in the
     table with its reason.
 
-    All losses of the table are those of all rows of data in inference mode, measured after each
-    run at each recorded step; batches are too noisy to compare.
+    All losses of the table are true: of all rows of data in evaluation mode, measured after each
+    run at each recorded step; those of batches, as recorded, are too noisy to compare.
 
     A run succeeds where it ends in the best valley, or in one whose floor is within the tolerance
     of the best one's. The floor that `steps_to_floor` counts to is that of the valley the run ends

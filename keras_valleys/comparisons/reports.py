@@ -63,7 +63,8 @@ def notes_on(runs, valleys, tolerance, *, tuned, is_random):
         floor = "the floor of the valley it ends in"
     said = [
         f"{_count(starts, 'start')}, {_count(seeds, 'seed')}. A run succeeds if {aim}.",
-        "Losses and steps are medians over the runs; steps to floor: until the loss is within "
+        "Losses are true: of all rows, in evaluation mode. Losses and steps are medians over the "
+        "runs; steps to floor: until the loss is within "
         f"{tolerance:g} of {floor}.",
     ]
     if seeds > 1 and not is_random:

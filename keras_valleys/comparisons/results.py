@@ -28,8 +28,8 @@ class Run(Result):
         status: "finished"; "diverged": the last weights or their loss are not finite; or "failed":
             the optimizer could not be made, or `fit` raised an exception.
         reason: Why it diverged or failed, in words; else "".
-        final_loss: Loss of all rows of data at the final weights.
-        best_loss: The lowest loss on the path.
+        final_loss: True loss, of all rows of data, at the final weights.
+        best_loss: The lowest true loss on the path.
         best_step: The number of updates made there.
         valley: Index of the valley that the final weights are in; `None` for none.
         derailments: Number of steps that crossed into another valley; `None` without a surface.
@@ -39,7 +39,7 @@ class Run(Result):
         seconds_to_floor: Seconds until then, from the end of the first step, which compiles.
         seconds: Wall time of `model.fit`, with compilation if it was the first of its optimizer.
         log_dir: Folder of the run, or `None`.
-        trajectory: The path. Its losses are those of all rows of data at the weights of each row.
+        trajectory: The path. Its losses are the true ones: of all rows of data, at each row.
     """
 
     optimizer: str

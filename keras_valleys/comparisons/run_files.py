@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_valleys._checks import refusal
-from keras_valleys._files import read_archive, write_archive, write_whole
+from keras_valleys._files import local_path, read_archive, write_archive, write_whole
 from keras_valleys.comparisons.bench import Fit
 from keras_valleys.trajectories import Trajectory
 
@@ -35,7 +35,9 @@ class RunFiles:
         self._warned = False
         if log_dir is None:
             return
-        self.log_dir = pathlib.Path(os.path.abspath(log_dir))
+        self.log_dir = pathlib.Path(
+            os.path.abspath(local_path("compare", is_text=True, log_dir=log_dir))
+        )
         try:
             self.log_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:

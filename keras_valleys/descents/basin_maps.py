@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import as_axes, check_whole, is_rising, refusal
+from keras_valleys._checks import as_axes, check_kind, check_whole, is_rising, refusal
 from keras_valleys._optimizers import OptimizerLike, as_candidates
 from keras_valleys._progress import check_verbose
 from keras_valleys._results import Result, Saved, counted, frozen, grid_text
@@ -41,7 +41,7 @@ class BasinMap(Result, Saved, kind="basin_map"):
     Args:
         indices: Integer array of shape `(num_optimizers, *grid)`: the valley where the descent
             ended, -1 for none: it left the surface, or diverged.
-        losses: Array of the same shape: the final losses.
+        losses: Array of the same shape: the objective's losses at the final weights.
         ends: Array of shape `(num_optimizers, *grid, K)`: the final coordinates on the surface.
         distances: Array of the shape of `indices`: how far from the surface the final weights
             are, in weight space; about 0 for a surface of all weights.
@@ -185,7 +185,11 @@ def basin_map(
     >>> [[round(np.degrees(valleys[k].position[0])) for k in row] for row in basins.indices]
     [[-36, 0, 36], [-36, 0, 36]]
     """
-    owner, surface = "basin_map", valleys.surface
+    owner = "basin_map"
+    check_kind(owner, "objective", objective=objective)
+    if not (hasattr(valleys, "surface") and hasattr(valleys, "at")):
+        check_kind(owner, "valleys", valleys=valleys)
+    surface = valleys.surface
     check_verbose(verbose, owner)
     check_whole(owner, 1, steps=steps)
     axes = _as_axes(coordinates, surface, objective)
@@ -247,7 +251,8 @@ def _as_axes(coordinates, surface, objective):
             "`coordinates` to be one rising 1-D array of finite numbers for each of the surface's "
             f"{len(surface.coordinates)} axes",
             {"coordinates": coordinates},
-            "Use numpy.linspace(start, stop, n).",
+            "Use numpy.linspace(start, stop, n)"
+            f"{', for each axis: coordinates=(t, t)' * (len(surface.coordinates) == 2)}.",
         )
     if surface.origin.size != objective.size:
         raise refusal(

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_whole, refusal, shortened
+from keras_valleys._checks import check_kind, check_whole, refusal, shortened
 from keras_valleys._optimizers import OptimizerLike, as_candidate
 from keras_valleys._progress import check_verbose
 from keras_valleys._results import Result, counted, cut, frozen, range_text
@@ -24,8 +24,9 @@ class Descents(Result):
 
     Attributes:
         weights: Array of shape `(K, P)`: the final weights, as `model.fit` would leave them.
-        losses: Array of shape `(K,)`: the objective's loss at the final weights. Where a descent
-            diverged, it is not finite.
+        losses: Array of shape `(K,)`: the objective's loss at the final weights, of all its rows in
+            evaluation mode, with the statistics that the objective says. Where a descent diverged,
+            it is not finite.
         paths: Array of shape `(R, K, P)` of the weights after the number of steps in `steps`, or
             `None`.
         steps: Array of shape `(R,)`, from 0 to the last; empty where no paths were kept.
@@ -106,6 +107,7 @@ def descend(
     >>> found.weights[:, 0].tolist(), found.losses.tolist()
     ([0.25, -1.0, 2.0], [0.0625, 1.0, 4.0])
     """
+    check_kind("descend", "objective", objective=objective)
     check_verbose(verbose, "descend")
     check_whole("descend", 1, steps=steps)
     rows = _as_starts(objective, starts)

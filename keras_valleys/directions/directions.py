@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from keras_valleys._checks import as_plain, check_vector, check_whole, refusal, shortened
+from keras_valleys._checks import (
+    as_plain,
+    check_kind,
+    check_vector,
+    check_whole,
+    refusal,
+    shortened,
+)
 from keras_valleys._linalg import orthonormal_through
 from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.gradients import sharpness
@@ -114,6 +121,7 @@ def coordinate(objective: Objective, names: str | Iterable[str]) -> Directions:
     >>> np.argmax(axes, axis=1).tolist()
     [4, 7]
     """
+    check_kind("coordinate", "objective", objective=objective)
     names = [names] if isinstance(names, str) or not np.iterable(names) else list(names)
     indices = [index_of(objective, name) for name in names]
     if not names or len(set(indices)) < len(indices):
@@ -178,7 +186,7 @@ def between(
 
 def hessian(
     objective: Objective,
-    num_directions: int = 2,
+    num_directions: int | None = None,
     *,
     origin: ArrayLike | None = None,
     seed: int = 0,
@@ -187,7 +195,7 @@ def hessian(
 
     Args:
         objective: A `keras_valleys.objectives.Objective` over P weights.
-        num_directions: K, at most P.
+        num_directions: K, at most P. `None` is 2, or 1 for a single weight.
         origin: Weight vector of shape `(P,)` where the Hessian is taken. `None` is the model's
             present weights.
         seed: Integer of the random vectors that the search starts with.
@@ -208,6 +216,8 @@ def hessian(
     >>> [round(value, 4) for value in axes.details["eigenvalues"]]
     [4.0, 1.0]
     """
+    check_kind("hessian", "objective", objective=objective)
+    num_directions = min(2, objective.size) if num_directions is None else num_directions
     check_whole("hessian", 1, objective.size, num_directions=num_directions)
     found = sharpness(objective, origin, num_eigenvalues=num_directions, num_samples=0, seed=seed)
     details = {

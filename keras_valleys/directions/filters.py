@@ -6,7 +6,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_vector, check_whole, refusal
+from keras_valleys._checks import check_kind, check_vector, check_whole, refusal
 from keras_valleys._linalg import orthonormal
 from keras_valleys._weights import layers_in, layers_of
 from keras_valleys.directions.directions import Directions, numbered
@@ -131,7 +131,7 @@ def _owners(model):
 
 def random(
     objective: Objective,
-    num_directions: int = 2,
+    num_directions: int | None = None,
     *,
     normalization: Literal["filter", "layer"] | None = "filter",
     origin: ArrayLike | None = None,
@@ -159,7 +159,7 @@ def random(
 
     Args:
         objective: A `keras_valleys.objectives.Objective` over P weights.
-        num_directions: K, at most P.
+        num_directions: K, at most P. `None` is 2, or 1 for a single weight.
         normalization: "filter"; "layer", which takes each variable as one filter; or `None` for
             orthonormal directions.
         origin: Weight vector of shape `(P,)` to scale to. `None` is the model's present weights.
@@ -183,6 +183,8 @@ def random(
 
     Source: Li et al., Visualizing the Loss Landscape of Neural Nets, 2018, for "filter", "layer".
     """
+    check_kind("random", "objective", objective=objective)
+    num_directions = min(2, objective.size) if num_directions is None else num_directions
     check_whole("random", 1, objective.size, num_directions=num_directions)
     if normalization not in ("filter", "layer", None):
         raise refusal(

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_whole, refusal
+from keras_valleys._checks import as_list, check_whole, is_kind, refusal
 from keras_valleys._linalg import leading, oriented, orthonormal
 from keras_valleys.directions.directions import Directions, numbered
-from keras_valleys.trajectories import Trajectory
+from keras_valleys.trajectories import TrajectoryLike, as_trajectory
 
 GRAM_ROWS = 1024  # up to which the products of all pairs of rows are formed
 BLOCK_NUMBERS = 2**20  # in use at a time, in float64: 8 MB, and a few copies
@@ -69,11 +69,10 @@ class PathRows:
 
 def _as_arrays(trajectories):
     """One path or several, as a list of arrays of shape (T, P)."""
-    if hasattr(trajectories, "weights") or isinstance(trajectories, np.ndarray):
-        trajectories = [trajectories]
-    paths = [np.asarray(getattr(path, "weights", path)) for path in trajectories]
+    given = as_list(trajectories)
+    paths = [_as_array(path) for path in given]
     if paths and all(path.ndim == 1 for path in paths):
-        paths = [np.asarray(trajectories)]  # one path as nested lists
+        paths = [np.asarray(given)]  # one path as nested lists
     shapes = [path.shape for path in paths]
     if not paths or any(path.ndim != 2 for path in paths) or len({s[1] for s in shapes}) > 1:
         raise refusal(
@@ -85,8 +84,14 @@ def _as_arrays(trajectories):
     return paths
 
 
+def _as_array(path):
+    if isinstance(path, list | tuple) or is_kind("array", path):
+        return np.asarray(path)
+    return as_trajectory("principal", path, "trajectories").weights
+
+
 def principal(
-    trajectories: Trajectory | ArrayLike | Iterable[Trajectory | ArrayLike],
+    trajectories: TrajectoryLike | ArrayLike | Iterable[TrajectoryLike | ArrayLike],
     num_directions: int = 2,
 ) -> Directions:
     """The orthonormal directions in which paths of an optimizer vary most (PCA).
@@ -118,8 +123,8 @@ def principal(
     >>> [round(part, 3) for part in axes.details["explained_variance"]]
     [0.985, 0.015]
     """
-    check_whole("principal", 1, num_directions=num_directions)
     paths = PathRows(trajectories)
+    check_whole("principal", 1, num_directions=num_directions)
     total, values, mixing = paths.leading(num_directions)
     # Below that part of the variance lies the rounding of the weights.
     rank = int(np.sum(values > 1e-12 * total))

@@ -20,7 +20,7 @@ from keras_valleys._backend import (
     num_replicas,
     side_by_side,
 )
-from keras_valleys._checks import refusal, shortened
+from keras_valleys._checks import as_numbers, check_kind, refusal, shortened
 from keras_valleys._fingerprints import signature
 from keras_valleys._weights import flatten, period_and_unit, select, to_numpy, variables_of
 from keras_valleys.objectives.data import Batches, Data, average, count_values, rows_of
@@ -253,7 +253,7 @@ class Objective:
         return self._statistics.present()
 
     def __call__(self, points: ArrayLike, statistics: ArrayLike | None = None) -> np.ndarray:
-        points = np.asarray(points, self.dtype)
+        points = as_numbers("Objective", self.dtype, points=points)
         if points.ndim == 0 or points.shape[-1] != self.size:
             raise refusal(
                 "Objective",
@@ -562,12 +562,7 @@ def model_loss(model, mapping, batch):
 def check_model(model):
     """Refuse what has no loss as a function of its weights."""
     if not isinstance(model, keras.Model):
-        raise refusal(
-            "Objective",
-            "a Keras model",
-            type(model).__name__,
-            "Pass the compiled `keras.Model` itself.",
-        )
+        check_kind("Objective", "model", model=model)
     if not model.compiled:
         raise _no_loss(model)
     if not model.built or not model.trainable_variables:

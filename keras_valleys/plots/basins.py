@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_kind, refusal
 from keras_valleys.descents import BasinMap
 from keras_valleys.plots.contours import contour_levels, is_isometric
 from keras_valleys.plots.curves import MAX_LABELS, mark_floors, spread
-from keras_valleys.plots.paths import limits, repeats
+from keras_valleys.plots.paths import limits, repeats, statistics_of
 from keras_valleys.plots.style import (
     COLORS,
     add_caption,
@@ -218,11 +218,13 @@ def _finish(figure, axes, basin_map, valleys, look, notes):
         add_note(axes, look, notes)
     far = basin_map.distances[np.isfinite(basin_map.distances)]
     scale = 1e-4 * max(1.0, np.abs(valleys.surface.origin).max())
+    lines = statistics_of(valleys.surface)
     if far.size and far.max() > scale:
         text = (
             f"The weights end up to {far.max():.3g} from the surface: each valley is that of the "
         )
-        add_caption(figure, look, [f"{text}nearest point on it."])
+        lines.append(f"{text}nearest point on it.")
+    add_caption(figure, look, lines)
     return figure
 
 
@@ -245,6 +247,8 @@ def _sharpen(figure, least):
 
 
 def _check(name, basin_map, valleys, *, rates):
+    check_kind(name, "basin_map", basin_map=basin_map)
+    check_kind(name, "valleys", valleys=valleys)
     has = len(basin_map.learning_rates) > 0
     if has != rates or (rates and len(basin_map.coordinates) != 1):
         wanted = "with learning rates, over one axis" if rates else "without learning rates"

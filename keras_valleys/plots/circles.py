@@ -11,8 +11,6 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from keras_valleys._checks import refusal
 from keras_valleys.plots.paths import (
-    Trajectories,
-    as_list,
     captions,
     check_axes,
     limits,
@@ -28,6 +26,7 @@ from keras_valleys.plots.style import (
     place_text,
 )
 from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectories, as_trajectories, kinds_of
 from keras_valleys.valleys import axes_of, closed, find_valleys
 
 FACETS = 360
@@ -71,7 +70,7 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
     check_axes("circle", surface, 1, "Use `contour` for two axes.")
     surface = closed(surface)
     ring = Ring.of(surface)
-    trajectories = as_list(trajectories)
+    trajectories = as_trajectories("circle", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     angles = [ring.angle(path.points[:, 0], path.turns[:, 0]) for path in paths]
     low, top, notes = limits(surface, paths)
@@ -88,7 +87,8 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
             handles.append(_draw_path(axes, points, style, look))
     if len(paths) > 1:
         add_legend(axes.figure, look, handles, loc="center right")
-    text = "; ".join(filter(None, notes))
+    kind = f"loss of the path{'s' * (len(paths) > 1)}: {kinds_of(trajectories)}" if paths else ""
+    text = "; ".join(filter(None, [kind, *notes]))
     axes.figure.text(0.98, 0.02, text, color=look.muted, fontsize=9, ha="right", va="bottom")
     caption = captions(surface, paths, trajectories)
     if caption:  # below the ring's lowest label

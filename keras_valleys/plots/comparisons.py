@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_kind, refusal
 from keras_valleys.plots.panels import add_title, panel_grid, set_view
 from keras_valleys.plots.style import (
     BLUE,
@@ -79,6 +79,7 @@ def success(comparison: Compared, *, by: str | None = None, theme: str = "light"
     ['Adam', 'SGD']
     """
     look = get_theme(theme)
+    check_kind("success", "comparison", comparison=comparison)
     by = by or ("start" if comparison.valleys is None else "valley")
     if by not in ("start", "valley") or (by == "valley" and comparison.valleys is None):
         raise refusal(
@@ -196,7 +197,7 @@ def _place(run, comparison):
 
 
 def learning_rates(comparison: Compared, *, theme: str = "light") -> Figure:
-    """The final loss over the learning rate, of every rate that was tried.
+    """The true final loss over the learning rate, of every rate that was tried.
 
     One panel per optimizer: a dot for each run, a line through the medians, and a ring round the
     median of the rate that was taken. The medians of the others are gray. A cross at the upper edge
@@ -229,6 +230,7 @@ def learning_rates(comparison: Compared, *, theme: str = "light") -> Figure:
     'log'
     """
     look = get_theme(theme)
+    check_kind("learning_rates", "comparison", comparison=comparison)
     runs = [run for run in comparison.tuning if isinstance(run.learning_rate, float)]
     if not runs:
         raise refusal(
@@ -239,7 +241,7 @@ def learning_rates(comparison: Compared, *, theme: str = "light") -> Figure:
         )
     taken = {one.optimizer: one.learning_rate for one in comparison.summaries}
     groups = _by_rate(runs)
-    labels = dict(xlabel="learning rate", ylabel="final loss")
+    labels = dict(xlabel="learning rate", ylabel="true final loss")
     figure, panels, _ = panel_grid(list(groups), look, **labels)
     panels[0].set_xscale("log")
     first = [run.trajectory.losses[0] for run in runs if len(run.trajectory)]

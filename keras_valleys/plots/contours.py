@@ -9,10 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_kind, refusal
 from keras_valleys.plots.paths import (
-    Trajectories,
-    as_list,
     captions,
     check_axes,
     diverged_note,
@@ -34,6 +32,7 @@ from keras_valleys.plots.style import (
     style_axes,
 )
 from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectories, as_trajectories
 from keras_valleys.valleys import Valleys, closed, like_closed
 
 NUM_LEVELS = 14
@@ -92,7 +91,7 @@ def contour(
         _check_valleys(valleys, surface)
         surface = dataclasses.replace(surface, periods=valleys.surface.periods)
     surface = closed(surface)
-    trajectories = as_list(trajectories)
+    trajectories = as_trajectories("contour", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     figure = new_figure(look, (7.5, 5.6 + 0.12 * max(0, len(paths) - 5)))
     axes = figure.add_subplot()
@@ -109,17 +108,18 @@ def contour(
     cut = contours is not None and contours.extend == "max"
     clipped = f"one color above loss {contours.levels[-1]:.4g}" if cut else ""
     add_note(axes, look, [clipped, diverged_note(surface), *path_notes(paths)])
-    add_caption(figure, look, captions(surface, paths, trajectories))
+    add_caption(figure, look, captions(surface, paths, trajectories, with_losses=False))
     return figure
 
 
 def _check_valleys(valleys, surface):
-    shape = valleys.labels.shape if isinstance(valleys, Valleys) else None
+    check_kind("contour", "valleys", valleys=valleys)
+    shape = valleys.labels.shape
     if shape != surface.losses.shape:
         raise refusal(
             "contour",
             "the `valleys` of its surface",
-            "valleys of one of shape " + str(shape) if shape else type(valleys).__name__,
+            f"valleys of one of shape {shape}",
             "Use `keras_valleys.valleys.find_valleys(surface)`.",
         )
 

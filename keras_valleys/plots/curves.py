@@ -8,16 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import as_list, refusal
 from keras_valleys.plots.paths import (
-    Trajectories,
-    as_list,
     captions,
     check_axes,
     height_at,
     limits,
+    loss_label,
     path_of,
     repeats,
+    statistics_of,
 )
 from keras_valleys.plots.style import (
     add_caption,
@@ -33,6 +33,7 @@ from keras_valleys.plots.style import (
     style_axes,
 )
 from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectories, as_trajectories
 from keras_valleys.valleys import axes_of, closed, find_valleys
 
 MAX_ZOOMS = 4
@@ -73,7 +74,7 @@ def curve(surface: Surface, trajectories: Trajectories = (), *, theme: str = "li
     look = get_theme(theme)
     check_axes("curve", surface, 1, "Use `contour` for two axes.")
     surface = closed(surface)
-    trajectories = as_list(trajectories)
+    trajectories = as_trajectories("curve", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     low, top, notes = limits(surface, paths)
     narrow = _narrow_valleys(surface, top - low)
@@ -82,6 +83,7 @@ def curve(surface: Surface, trajectories: Trajectories = (), *, theme: str = "li
     rows = iter(figure.add_gridspec(len(heights), 1, height_ratios=heights))
     axes = figure.add_subplot(next(rows))
     draw_curve(axes, surface, look, view=(low, top))
+    axes.set_ylabel(loss_label(surface, trajectories))
     below = figure.add_subplot(next(rows), sharex=axes) if len(paths) > 1 else None
     panels = [axes, *(_zoom(figure, next(rows), surface, narrow, look) if narrow else [])]
     if below is not None:
@@ -125,7 +127,9 @@ def curves(
     ['wave 1: 2 valleys', 'wave 2: 2 valleys']
     """
     look = get_theme(theme)
-    surfaces = list(surfaces)
+    surfaces = as_list(surfaces)
+    for surface in surfaces:
+        check_axes("curves", surface, 1, "Evaluate each along one direction.")
     labels = [surface.loss_name for surface in surfaces] if labels is None else list(labels)
     _check_curves(surfaces, labels)
     surfaces = list(map(closed, surfaces))
@@ -140,12 +144,12 @@ def curves(
         axes.set_title(title, loc="left", **text)
         add_note(axes, look, notes)
         axes.label_outer()
+    known = dict.fromkeys(line for surface in surfaces for line in statistics_of(surface))
+    add_caption(figure, look, list(known))
     return figure
 
 
 def _check_curves(surfaces, labels):
-    for surface in surfaces:
-        check_axes("curves", surface, 1, "Evaluate each along one direction.")
     if not surfaces or len(labels) != len(surfaces):
         raise refusal(
             "curves",

@@ -15,7 +15,7 @@ from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_kind, refusal
 from keras_valleys.plots.contours import draw_contour, is_isometric
 from keras_valleys.plots.curves import draw_curve
 from keras_valleys.plots.paths import diverged_note, limits, place
@@ -42,6 +42,7 @@ class SurfaceFrames:
         theme: "light" or "dark".
         num_steps: Number of steps of the whole training, to be shown beside the step.
         color: Color of the path, such as `optimizer_color` returns; `None` is the theme's.
+        loss_kind: What the losses of the path are, in a word: "recorded" or "true".
 
     Raises:
         ValueError: `size` is not two integers of at least 160, or the theme or color is unknown.
@@ -63,11 +64,13 @@ class SurfaceFrames:
         theme: str = "light",
         num_steps: int | None = None,
         color: ColorType | None = None,
+        loss_kind: str = "recorded",
     ) -> None:
+        check_kind("SurfaceFrames", "surface", surface=surface)
         _check_size(size)
         self._look = look = get_theme(theme)
         self.size = tuple(map(int, size))
-        self._surface = closed(surface)
+        self._surface, self._loss_kind = closed(surface), loss_kind
         self._of_steps = "" if num_steps is None else f" of {num_steps}"
         # A tenth of a pixel more: the canvas rounds the size in inches down.
         self.figure = new_figure(look, [(pixels + 0.1) / 100 for pixels in self.size])
@@ -184,7 +187,9 @@ class SurfaceFrames:
             self._axes.set_aspect("equal" if is_isometric(self._surface) else "auto")
             notes = [diverged_note(self._surface)]
         if self.size[0] >= 480:  # else it would run into the step
-            add_note(self._axes, look, list(filter(None, notes))[:1])
+            held = self._surface.statistics_sentence.startswith("statistics held")
+            notes = list(filter(None, notes))[:1] + ["statistics held"] * held
+            add_note(self._axes, look, notes)
 
     def _path_artists(self, look, title):
         line = Line2D([], [], linestyle="-", linewidth=1.2, marker="o", markersize=4)
@@ -219,7 +224,9 @@ class SurfaceFrames:
             columns = np.column_stack([columns, path.heights])
         self._line.set_data(*path.broken(columns).T)
         self._head.set_data(*columns[-1:].T)
-        loss = "".join(f", loss {value:.4g}" for value in losses[-1:] if not np.isnan(value))
+        loss = "".join(
+            f", {self._loss_kind} loss {value:.4g}" for value in losses[-1:] if not np.isnan(value)
+        )
         if len(coordinates) and not np.all(np.isfinite(coordinates[-1])):
             loss = ", diverged"
         self._caption.text = f"step {step}{self._of_steps}{loss}"

@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from keras_valleys._checks import check_kind
 from keras_valleys.plots.contours import draw_contour, is_isometric
 from keras_valleys.plots.paths import (
-    Trajectories,
-    as_list,
     captions,
     limits,
     path_notes,
@@ -27,7 +26,13 @@ from keras_valleys.plots.style import (
     style_axes,
 )
 from keras_valleys.surfaces import Surface
-from keras_valleys.trajectories import Trajectory, thin
+from keras_valleys.trajectories import (
+    Trajectories,
+    Trajectory,
+    as_trajectories,
+    kind_words,
+    thin,
+)
 from keras_valleys.valleys import axes_of, closed, find_valleys
 
 MAX_TITLE = 22  # characters
@@ -64,8 +69,10 @@ def path_panels(surface: Surface, trajectories: Trajectories, *, theme: str = "l
     >>> [axes.get_title("left") for axes in figure.axes[2:]]
     ['sgd', 'adam']
     """
-    look, surface = get_theme(theme), closed(surface)
-    trajectories = as_list(trajectories)
+    look = get_theme(theme)
+    check_kind("path_panels", "surface", surface=surface)
+    surface = closed(surface)
+    trajectories = as_trajectories("path_panels", trajectories)
     groups = {
         label: [path_of(trajectory, surface) for trajectory in group]
         for label, group in by_label(trajectories).items()
@@ -74,7 +81,7 @@ def path_panels(surface: Surface, trajectories: Trajectories, *, theme: str = "l
     figure = (_on_curve if line else _on_plane)(surface, groups, look)
     known = "Shaded: the lowest valley. Lines: ridges. Time runs down." if line else ""
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
-    words = captions(surface, paths, trajectories)
+    words = captions(surface, paths, trajectories, with_losses=False)
     add_caption(figure, look, [*([known] if line else []), *words])
     return figure
 
@@ -148,7 +155,7 @@ def _note(paths):
 
 
 def loss_panels(trajectories: Trajectories, *, theme: str = "light") -> Figure:
-    """The loss of many optimizers at each step.
+    """The loss of many optimizers at each step, recorded or true as the paths have it.
 
     One panel per label holds all runs of that label as thin lines and their median as a thick one;
     the medians of the others are gray. All panels have the same axes, cut where losses are
@@ -176,8 +183,10 @@ def loss_panels(trajectories: Trajectories, *, theme: str = "light") -> Figure:
     ['sgd', 'adam']
     """
     look = get_theme(theme)
-    groups = by_label(as_list(trajectories))
-    figure, panels, _ = panel_grid(list(groups), look, xlabel="step", ylabel="loss")
+    runs = as_trajectories("loss_panels", trajectories)
+    groups = by_label(runs)
+    name = f"{' and '.join(sorted({one.loss_kind for one in runs}))} loss".strip()
+    figure, panels, _ = panel_grid(list(groups), look, xlabel="step", ylabel=name)
     medians = {label: _median(group) for label, group in groups.items()}
     for axes, (label, group) in zip(panels, groups.items(), strict=True):
         for other, line in medians.items():
@@ -195,17 +204,24 @@ def loss_panels(trajectories: Trajectories, *, theme: str = "light") -> Figure:
                 zorder=3,
             )
         axes.plot(*medians[label], color=color, linewidth=2.0, zorder=4)
-        lost = sum(not np.isfinite(one.losses[-1]) for one in group)
+        lost = sum(map(_is_lost, group))
         add_title(axes, look, label, f"{lost} of {len(group)} diverged" if lost else "")
-    runs = [one for group in groups.values() for one in group]
-    losses = np.concatenate([one.losses for one in runs] or [[]])
+    losses = np.concatenate([np.empty(0), *(one.losses for one in runs)])
     top = set_view(panels[0], losses, np.array([one.losses[0] for one in runs if len(one)]))
     panels[0].xaxis.get_major_locator().set_params(integer=True, nbins=5)
     above = int(np.sum(losses[np.isfinite(losses)] > top))
     gray = " Gray: the medians of the others." if len(groups) > 1 else ""
     cut = f" Cut at loss {top:.3g}, {above} losses above." if above else ""
-    add_caption(figure, look, ["Thick: the median of the runs." + gray + cut])
+    known = f"Losses: {kind_words(runs)}. " if runs else ""
+    add_caption(figure, look, [known + "Thick: the median of the runs." + gray + cut])
     return figure
+
+
+def _is_lost(one):
+    """Whether a path ends where nothing is finite; a recorded loss may only not be known there."""
+    ends = one.losses[np.isfinite(one.losses).nonzero()[0].max(initial=-1) + 1 :]
+    unfit = np.isinf(ends).any() if one.loss_kind == "recorded" else len(ends) > 0
+    return bool(unfit or not np.all(np.isfinite(one.weights[-1:])))
 
 
 def _median(group):

@@ -2,16 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
 
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_kind, refusal
 from keras_valleys.plots.style import name_of
-from keras_valleys.trajectories import MAX_ROWS, Projection, Trajectory, on_surface, thin
+from keras_valleys.trajectories import MAX_ROWS, Projection, kinds_of, on_surface, thin
 from keras_valleys.valleys import axes_of, find_valleys, shown_range
-
-Trajectories = Trajectory | Iterable[Trajectory]
 
 MAX_LINES = 3
 
@@ -44,11 +41,6 @@ class Path:
     def broken(self, values):
         """The values with a row of NaN in each jump, so that a line breaks there."""
         return np.insert(np.asarray(values, "float64"), np.flatnonzero(self.jumps) + 1, np.nan, 0)
-
-
-def as_list(trajectories: Trajectories) -> list[Trajectory]:
-    """One trajectory or several, as a list."""
-    return [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
 
 
 def path_of(trajectory, surface):
@@ -171,7 +163,8 @@ def _count(number, noun, what, plural=None):
 
 
 def check_axes(name, surface, num_axes, remedy):
-    """Refuse a surface of another number of axes."""
+    """Refuse what is no surface, and one of another number of axes."""
+    check_kind(name, "surface", surface=surface)
     if surface.losses.ndim != num_axes:
         raise refusal(
             name,
@@ -181,13 +174,40 @@ def check_axes(name, surface, num_axes, remedy):
         )
 
 
-def captions(surface, paths, trajectories):
+def loss_label(surface, trajectories):
+    """The name of an axis with the losses of a surface, and with which of theirs paths lie on it.
+
+    The losses of a surface are the slice; those of a path are recorded or true.
+    """
+    name = surface.loss_name.replace("_", " ")
+    if not trajectories:
+        return name
+    return f"{name} (path{'s' * (len(trajectories) > 1)}: {kinds_of(trajectories)})"
+
+
+def statistics_of(surface):
+    """With which statistics a surface was evaluated, as lines of a caption."""
+    words = surface.statistics_sentence
+    return [f"Evaluated with {words}."] if words else []
+
+
+def sources_of(trajectories):
+    """Of which rows and with which statistics true losses are, as lines of a caption."""
+    found: dict[str, list[str]] = {}
+    for number, path in enumerate(trajectories):
+        if path.loss_kind == "true" and path.loss_source:
+            found.setdefault(path.loss_source, []).append(name_of(path, number))
+    if len(found) == 1:
+        return [f"True losses: {source}." for source in found]
+    return [f"True losses of {', '.join(names)}: {source}." for source, names in found.items()]
+
+
+def captions(surface, paths, trajectories, *, with_losses=True):
     """What is to be known of a picture: with which statistics, and how far paths are from it.
 
     One line per path of a model of more weights than axes; of many paths only the worst.
     """
-    sentence_of_surface = surface.details.get("statistics", {}).get("sentence", "")
-    known = [f"Evaluated with {sentence_of_surface}."] if sentence_of_surface else []
+    known = [*statistics_of(surface), *(sources_of(trajectories) if with_losses else [])]
     found = [
         (path.projection, name_of(trajectory, number))
         for number, (path, trajectory) in enumerate(zip(paths, trajectories, strict=True))

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from keras_valleys._checks import refusal
-from keras_valleys.plots.paths import Trajectories, as_list, sentence
+from keras_valleys._checks import as_list, check_kind, refusal
+from keras_valleys.plots.paths import sentence, sources_of
 from keras_valleys.plots.style import (
     add_caption,
     add_legend,
@@ -20,7 +20,13 @@ from keras_valleys.plots.style import (
     style_axes,
 )
 from keras_valleys.surfaces import axis_text, shown_as
-from keras_valleys.trajectories import Projection
+from keras_valleys.trajectories import (
+    Projection,
+    Trajectories,
+    as_trajectories,
+    kind_words,
+    loss_text,
+)
 
 PAIR: tuple[Any, Any] = (
     "-",
@@ -29,7 +35,7 @@ PAIR: tuple[Any, Any] = (
 
 
 def loss_by_step(trajectories: Trajectories, *, theme: str = "light") -> Figure:
-    """The loss at each step.
+    """The loss at each step, recorded or true as the paths have it; the axis says which.
 
     Args:
         trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them.
@@ -49,9 +55,12 @@ def loss_by_step(trajectories: Trajectories, *, theme: str = "light") -> Figure:
     >>> figure.axes[0].lines[0].get_ydata()
     array([0.61,  nan])
     """
-    look, paths = get_theme(theme), as_list(trajectories)
+    look, paths = get_theme(theme), as_trajectories("loss_by_step", trajectories)
     rows = [np.asarray(path.losses, "float64") for path in paths]
-    axes = _over_steps(paths, rows, look, "loss")
+    mixed = len({path.loss_kind for path in paths}) > 1
+    kinds = [f", {path.loss_kind}" * mixed for path in paths]
+    axes = _over_steps(paths, rows, look, loss_text(paths), kinds)
+    add_caption(axes.figure, look, sources_of(paths))
     _scale(axes, np.concatenate([np.empty(0), *rows]), 1000)
     return axes.figure
 
@@ -87,7 +96,7 @@ def weight_by_step(
     array([45.,  0.])
     """
     look = get_theme(theme)
-    paths = as_list(trajectories)
+    paths = as_trajectories("weight_by_step", trajectories)
     sizes = [path.weights.shape[1] for path in paths]
     if any(not -size <= index < size for size in sizes):
         raise refusal(
@@ -101,17 +110,20 @@ def weight_by_step(
     return _over_steps(paths, rows, look, axis_text(name, unit)).figure
 
 
-def _over_steps(paths, rows, look, ylabel):
+def _over_steps(paths, rows, look, ylabel, kinds=None):
     figure = new_figure(look, (7.0, 4.0))
     axes = style_axes(figure.add_subplot(), look, xlabel="step", ylabel=ylabel)
     axes.xaxis.get_major_locator().set_params(integer=True)
     diverged, handles = 0, []
-    for path, row, style in zip(paths, rows, path_styles(paths), strict=True):
+    styles, kinds = path_styles(paths), [""] * len(paths) if kinds is None else kinds
+    for path, row, style, kind in zip(paths, rows, styles, kinds, strict=True):
         diverged += int(np.sum(np.isinf(row) | ~np.all(np.isfinite(path.weights), axis=1)))
         every = max(1, len(row) // (120 if len(paths) == 1 else 12))
         values = np.where(np.isfinite(row), row, np.nan)
         size = 3 if len(paths) == 1 else 5
-        options = dict(style, linewidth=1.8, markersize=size, markevery=every)
+        options = dict(
+            style, label=style["label"] + kind, linewidth=1.8, markersize=size, markevery=every
+        )
         handles += axes.plot(path.steps, values, **options)
     add_note(axes, look, [f"{diverged} steps diverged" if diverged else ""])
     if len(paths) > 1:
@@ -122,11 +134,11 @@ def _over_steps(paths, rows, look, ylabel):
 def honesty(projections: Projection | Iterable[Projection], *, theme: str = "light") -> Figure:
     """How far the picture of a path on a surface can be trusted, step by step.
 
-    Above, the true loss beside the loss at the nearest point of the line or plane: where they part,
-    the surface does not show what the optimizer saw. Without an objective it is the recorded loss,
-    of single batches in training mode, and named so: it is not to be compared with the surface.
-    Below, the distance from the line or plane beside the distance from the start. Under the
-    picture, each run in words.
+    Above, the true loss beside the slice's, at the nearest point of the line or plane: where they
+    part, the surface does not show what the optimizer saw. Without an objective it is the recorded
+    loss, of single batches in training mode, and named so: it is not to be compared with the
+    surface. Below, the distance from the line or plane beside the distance from the start. Under
+    the picture, each run in words.
 
     Args:
         projections: What `keras_valleys.trajectories.on_surface` returns, or a list of that; with
@@ -149,7 +161,9 @@ def honesty(projections: Projection | Iterable[Projection], *, theme: str = "lig
     array([1., 9.])
     """
     look = get_theme(theme)
-    runs = [projections] if isinstance(projections, Projection) else list(projections)
+    runs = as_list(projections)
+    for run in runs:
+        check_kind("honesty", "projection", projections=run)
     if not runs:
         raise refusal(
             "honesty",
@@ -165,20 +179,17 @@ def honesty(projections: Projection | Iterable[Projection], *, theme: str = "lig
     lower.xaxis.get_major_locator().set_params(integer=True)
     losses = [(run.losses, run.plane_losses) for run in runs]
     distances = [(run.distances, run.travelled) for run in runs]
-    _draw_pairs(upper, runs, losses, (_kind_of(runs), f"on the {place}"), look)
+    _draw_pairs(upper, runs, losses, (kind_words(runs), f"slice (on the {place})"), look)
     handles = _draw_pairs(lower, runs, distances, (f"from the {place}", "from the start"), look)
     _scale(upper, _cut(upper, np.concatenate(losses, axis=1), look), 1000)
     _scale_distances(lower, _cut(lower, np.concatenate(distances, axis=1), look))
     if len(runs) > 1:
         add_legend(figure, look, handles, loc="outside upper center")
-    add_caption(figure, look, [sentence(run, name_of(run, k)) for k, run in enumerate(runs)])
+    of_slice = dict.fromkeys(run.plane_source for run in runs if run.plane_source)
+    slices = [f"Slice: {source}." for source in of_slice]
+    words = [sentence(run, name_of(run, k)) for k, run in enumerate(runs)]
+    add_caption(figure, look, [*words, *sources_of(runs), *slices])
     return figure
-
-
-def _kind_of(runs):
-    """What the losses of rows are, in words: only what an objective measured is the true loss."""
-    words = {"true": "true", "recorded": "recorded (batch, training mode)"}
-    return " and ".join(words[kind] for kind in sorted({run.loss_kind for run in runs}))
 
 
 def _draw_pairs(axes, runs, pairs, names, look):

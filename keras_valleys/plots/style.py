@@ -206,7 +206,7 @@ def add_note(axes, theme, parts):
 
 def add_caption(figure, theme, lines):
     """Small lines under the picture, for how far it can be trusted."""
-    width = int(15.5 * figure.get_figwidth())
+    width = int(14.5 * figure.get_figwidth())
     text = "\n".join(part for line in lines for part in textwrap.wrap(line, width))
     if text:
         figure.supxlabel(

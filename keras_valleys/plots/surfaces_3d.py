@@ -13,12 +13,11 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from keras_valleys._checks import refusal
 from keras_valleys.plots.contours import is_isometric
 from keras_valleys.plots.paths import (
-    Trajectories,
-    as_list,
     captions,
     check_axes,
     height_on,
     limits,
+    loss_label,
     path_of,
 )
 from keras_valleys.plots.style import (
@@ -35,6 +34,7 @@ from keras_valleys.plots.style import (
     style_axes,
 )
 from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectories, as_trajectories
 from keras_valleys.valleys import closed
 
 NUM_DROPS = 60  # lines from a path to the surface
@@ -50,12 +50,14 @@ def surface_3d(
     scale: str = "linear",
     view: tuple[float, float] = (38.0, -60.0),
 ) -> Figure:
-    """A 2-D surface as a landscape in space, with the paths at their true losses.
+    """A 2-D surface as a landscape in space, with the paths at the losses that they have.
 
-    A path leaves the plane and then has another loss than the surface below or above it: thin
-    lines lead from it to the surface. What the surface hides of a path is pale. Losses that are
-    not finite leave holes, and a pole is cut; the picture says so. Two orthonormal directions
-    have one scale.
+    These are recorded, or true after `keras_valleys.trajectories.measured`; the color bar says
+    which. Recorded losses are of single batches in training mode, and may lie far from the surface
+    for that reason alone. A path leaves the plane and then has another loss than the surface below
+    or above it: thin lines lead from it to the surface. What the surface hides of a path is pale.
+    Losses that are not finite leave holes, and a pole is cut; the picture says so. Two orthonormal
+    directions have one scale.
 
     Args:
         surface: A 2-D `keras_valleys.surfaces.Surface`.
@@ -88,7 +90,7 @@ def surface_3d(
     check_axes("surface_3d", surface, 2, "Use `curve` for one axis.")
     _check_scale(surface, scale)
     surface = closed(surface)
-    trajectories = as_list(trajectories)
+    trajectories = as_trajectories("surface_3d", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     measured = surface
     if scale == "log":
@@ -104,7 +106,7 @@ def surface_3d(
     if minimum is not None:
         minimum.set_label(f"minimum {lowest:.3g}")
         handles.insert(0, minimum)
-        name = surface.loss_name.replace("_", " ")
+        name = loss_label(surface, trajectories)
         _add_bar(axes, (low, top), look, label=name, scale=scale)
     if scale == "log":
         notes[0] = notes[0] and f"cut at loss {10**top:.4g}"

@@ -26,19 +26,20 @@ class Sampler:
         checkpoint: A `Checkpoint`, which keeps the losses.
         verbose: "auto", 0 or 1.
         executor: A `concurrent.futures.Executor`, or `None`.
+        note: What is to be known of the losses, said once where progress is shown.
     """
 
-    def __init__(self, objective, directions, origin, *, checkpoint, verbose, executor):
+    def __init__(self, objective, directions, origin, *, checkpoint, verbose, executor, note=""):
         self._objective, self._directions, self._origin = objective, directions, origin
         self._checkpoint, self._verbose = checkpoint, verbose
-        self._executor = executor
+        self._executor, self._note = executor, note
         self._blob = packed(objective, directions, origin) if executor is not None else None
         self._pace = Pace(objective, len(directions))
 
     def __call__(self, rows_of, num):
         """The losses of `num` points; `rows_of(indices)` are their coefficients."""
         pending = self._checkpoint.begin(num)
-        progress = Progress(self._verbose, len(pending), num)
+        progress = Progress(self._verbose, len(pending), num, note=self._note)
         self._verbose = self._verbose and "auto"  # many small calls may follow, as in refinement
         try:
             if self._executor is not None and len(pending):
@@ -46,6 +47,7 @@ class Sampler:
             self._here(rows_of, pending, progress)
         finally:  # what is finished outlives an error, and Ctrl-C
             self._checkpoint.write()
+        self._note = progress.note
         return self._checkpoint.losses()
 
     def _here(self, rows_of, pending, progress):

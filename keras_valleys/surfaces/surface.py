@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_valleys._backend import backend_version
-from keras_valleys._checks import as_axes, as_plain_dict, is_rising, refusal
+from keras_valleys._checks import as_axes, as_numbers, as_plain_dict, check_kind, is_rising, refusal
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._progress import Checkpoint, check_verbose
 from keras_valleys._results import AS_JSON, Result, Saved, cut, frozen, grid_text, place_text
@@ -23,6 +23,7 @@ from keras_valleys.objectives import Objective
 from keras_valleys.surfaces.executors import check_executor
 from keras_valleys.surfaces.refining import MOST, check_tolerance, refine_curve
 from keras_valleys.surfaces.sampling import Sampler
+from keras_valleys.surfaces.statistics import note_on, said_of_statistics
 from keras_valleys.surfaces.units import Periods, Units, as_periods, as_units, of_version_0_1
 
 DEPENDS = "model, weights, data, coordinates, directions, origin and refine"
@@ -34,6 +35,7 @@ class Surface(Result, Saved, kind="surface"):
 
     `losses[i, j]` is the loss at the weights
     `origin + coordinates[0][i] * directions[0] + coordinates[1][j] * directions[1]`.
+    They are the slice: where a path beside the surface is drawn on it, it has losses of its own.
     Losses that are not finite stay as they are.
 
     Args:
@@ -113,6 +115,12 @@ class Surface(Result, Saved, kind="surface"):
         periods = as_periods("Surface", self.periods, len(axes))
         self._set(periods=periods, units=as_units("Surface", self.units, len(axes)))
 
+    @property
+    def statistics_sentence(self) -> str:
+        """With which statistics, such as BatchNormalization's, it was evaluated; "" for none."""
+        said = self.details.get("statistics")
+        return str(said.get("sentence", "")) if isinstance(said, dict) else ""
+
     @classmethod
     def _completed(cls, fields):
         """In files of version 0.1 an axis labeled "phi" is the angle of a line."""
@@ -165,7 +173,8 @@ def evaluate(
             declares none.
         units: One text per axis, "rad" for an angle in radians; `None` and `()` as for `periods`.
         verbose: 0 for silence, 1 for a progress bar, "auto" for one where more than two seconds of
-            work are left once the first points are computed.
+            work are left once the first points are computed. With the bar it is said where
+            statistics are held away from the weights that they belong to.
         checkpoint: Path of a file that keeps the finished losses. Called again with the same
             arguments after it was killed, `evaluate` goes on from there, with the same result. The
             file stays when the surface is complete, and a call that finds it computes nothing. The
@@ -183,7 +192,8 @@ def evaluate(
 
     Returns:
         A `Surface`. Its `details` name the data, versions and directions, "num_points", and for a
-        model with statistics, such as BatchNormalization's, with which it was evaluated.
+        model with statistics, such as BatchNormalization's, with which it was evaluated, and which
+        points need not have had these: the ends of a line to another network.
 
     Raises:
         ValueError: Shapes that do not belong together, coordinates that do not rise, a zero
@@ -202,6 +212,7 @@ def evaluate(
     >>> [round(np.degrees(v.position[0])) for v in keras_valleys.valleys.find_valleys(surface)]
     [0, 36, -36, -72, 72]
     """
+    check_kind("evaluate", "objective", objective=objective)
     axes = _as_axes(coordinates)
     check_verbose(verbose)
     check_executor(executor)
@@ -212,6 +223,9 @@ def evaluate(
     _check_directions(vectors, start, len(axes), objective.size)
     declared = [_declared(objective, vector) for vector in vectors]
     shape = tuple(map(len, axes))
+    said = said_of_statistics(objective, axes, vectors, start, details["directions"])
+    if said:
+        details["statistics"] = said
     surface = Surface(
         np.broadcast_to(0.0, shape),  # what does not fit is told before the work
         axes,
@@ -231,6 +245,7 @@ def evaluate(
         checkpoint=Checkpoint(checkpoint, identity, owner="evaluate", depends=DEPENDS),
         verbose=verbose,
         executor=executor,
+        note=note_on(said),
     )
 
     def on_grid(indices):
@@ -270,14 +285,16 @@ def _plane(objective, directions, origin, labels, num_axes):
                 "evaluate",
                 "`directions` unless the model has one weight per coordinate array",
                 f"directions=None, {size} weights, {num_axes} coordinate arrays",
-                f"Give directions of shape ({num_axes}, {size}).",
+                f"{_arrays_for(2)}, or give a direction of shape (1, {size})."
+                if (num_axes, size) == (1, 2)
+                else f"Give directions of shape ({num_axes}, {size}).",
             )
         origin = np.zeros(size) if origin is None else origin
         labels = objective.weight_names if labels is None else labels
         directions = np.eye(size)
     labels = getattr(directions, "labels", None) if labels is None else labels
-    vectors = _as_floats("directions", getattr(directions, "vectors", directions))
-    origin = _as_floats("origin", objective.point() if origin is None else origin)
+    vectors = as_numbers("evaluate", directions=getattr(directions, "vectors", directions))
+    origin = as_numbers("evaluate", origin=objective.point() if origin is None else origin)
     return np.atleast_2d(vectors), origin, labels
 
 
@@ -291,18 +308,6 @@ def _declared(objective, direction):
     return None if period is None else period / length, unit if length == 1 else ""
 
 
-def _as_floats(name, given):
-    try:
-        return np.asarray(given, "float64")
-    except (TypeError, ValueError) as error:
-        raise refusal(
-            "evaluate",
-            f"`{name}` to be an array of numbers",
-            {name: given},
-            "Convert it to numbers.",
-        ) from error
-
-
 def _details(objective, directions):
     versions = {
         "keras_valleys": importlib.import_module("keras_valleys").__version__,
@@ -310,15 +315,12 @@ def _details(objective, directions):
         "numpy": np.__version__,
         "backend": backend_version(),
     }
-    details = {"data": getattr(objective, "fingerprint", ""), "versions": versions}
-    sentence = getattr(objective, "statistics_sentence", "")
-    if sentence:  # a model without normalization has nothing to say
-        details["statistics"] = {"mode": objective.statistics, "sentence": sentence}
-    return {**details, "directions": directions}
+    fingerprint = getattr(objective, "fingerprint", "")
+    return {"data": fingerprint, "versions": versions, "directions": directions}
 
 
 def _as_axes(coordinates):
-    axes = tuple(_as_floats("coordinates", axis).copy() for axis in as_axes(coordinates))
+    axes = tuple(as_numbers("evaluate", coordinates=a).copy() for a in as_axes(coordinates))
     if not axes or not all(map(is_rising, axes)):
         raise refusal(
             "A surface",
@@ -329,7 +331,20 @@ def _as_axes(coordinates):
     return axes
 
 
+def _arrays_for(num_axes):
+    """How the coordinates of so many axes are given."""
+    return f"Say coordinates={'t' if num_axes == 1 else '(t, t)'}, an array for each axis"
+
+
 def _check_directions(directions, origin, num_axes, size):
+    given = len(directions) if directions.ndim == 2 else 0
+    if {num_axes, given} == {1, 2} and directions.shape[1] == size:
+        raise refusal(
+            "evaluate",
+            f"`coordinates` to be one array for each of {given} direction{'s' * (given != 1)}",
+            f"{num_axes} coordinate array{'s' * (num_axes != 1)}",
+            f"{_arrays_for(given)}.",
+        )
     if num_axes not in (1, 2) or directions.shape != (num_axes, size) or origin.shape != (size,):
         raise refusal(
             "evaluate",

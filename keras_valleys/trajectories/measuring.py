@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import check_kind, refusal
+from keras_valleys.trajectories.recorded import TrajectoryLike, as_trajectory
 from keras_valleys.trajectories.trajectory import Trajectory, blocks
 
 
@@ -23,7 +24,7 @@ class Loss(Protocol):
     ) -> np.ndarray: ...
 
 
-def measured(trajectory: Trajectory, objective: Loss) -> Trajectory:
+def measured(trajectory: TrajectoryLike, objective: Loss) -> Trajectory:
     """The same path with the true loss at each row: of all rows of data, in evaluation mode.
 
     What a fit records is the loss of the step's batch in training mode, with Dropout on and with
@@ -32,7 +33,7 @@ def measured(trajectory: Trajectory, objective: Loss) -> Trajectory:
     statistics that the row had, such as BatchNormalization's means, where the path has them.
 
     Args:
-        trajectory: A `Trajectory` over P weights.
+        trajectory: A `Trajectory` over P weights, or the recorder that has it.
         objective: A `keras_valleys.objectives.Objective` over the same weights. With
             `statistics="batch"` or "reestimated" the statistics are those of its data.
 
@@ -52,6 +53,8 @@ def measured(trajectory: Trajectory, objective: Loss) -> Trajectory:
     >>> keras_valleys.trajectories.measured(path, objective).losses.tolist()
     [1.0, 0.0]
     """
+    trajectory = as_trajectory("measured", trajectory)
+    check_kind("measured", "objective", objective=objective)
     if trajectory.weights.shape[1] != objective.size:
         raise refusal(
             "measured",
@@ -70,7 +73,7 @@ def measured(trajectory: Trajectory, objective: Loss) -> Trajectory:
             statistics = np.tile(present, (len(rows), 1))
             statistics[:, columns] = trajectory.statistics[rows]
             losses[rows] = measure(block, statistics)
-    source = _in_words(objective, columns)
+    source = in_words(objective, columns)
     return dataclasses.replace(trajectory, losses=losses, loss_kind="true", loss_source=source)
 
 
@@ -93,7 +96,7 @@ def _columns(trajectory, objective):
     return np.array([place[name] for name in names])
 
 
-def _in_words(objective, columns):
+def in_words(objective, columns):
     """Of which rows the losses are, and what else they depend on."""
     num_rows = getattr(objective, "num_rows", None)
     parts = ["all rows" if num_rows is None else f"all {num_rows} rows", "evaluation mode"]
@@ -101,7 +104,8 @@ def _in_words(objective, columns):
     if columns is not None:
         parts.append("statistics of each step")
     elif statistics:
-        parts.append(statistics)
+        held = getattr(objective, "statistics", "held") == "held"
+        parts.append(statistics + ", which need not be those of each step" * held)
     if getattr(objective, "is_partial", False):
         parts.append("the other weights held at the model's present ones")
     return ", ".join(parts)

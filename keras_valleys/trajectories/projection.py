@@ -2,16 +2,22 @@
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import as_numbers, check_kind, refusal
 from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.trajectories.measuring import Loss, measured
-from keras_valleys.trajectories.trajectory import Trajectory, blocks, first_finite
+from keras_valleys.trajectories.recorded import (
+    Trajectories,
+    TrajectoryLike,
+    as_trajectories,
+    as_trajectory,
+)
+from keras_valleys.trajectories.trajectory import blocks, first_finite
 
 
 class OnPlane(Protocol):
@@ -154,8 +160,9 @@ def _checked(paths, directions, origin):
         )
     if directions is None:
         directions, origin = np.eye(*sizes), np.zeros(sizes) if origin is None else origin
-    origin = first_finite(paths[-1].weights[::-1]) if origin is None else np.asarray(origin)
-    directions = np.atleast_2d(np.asarray(directions, "float64"))
+    origin = first_finite(paths[-1].weights[::-1]) if origin is None else origin
+    origin = as_numbers("span", origin=origin)
+    directions = np.atleast_2d(as_numbers("span", directions=directions))
     _check_plane(directions, origin, *sizes)
     return directions, origin, paths
 
@@ -217,6 +224,9 @@ class Projection(Result):
         label: Name of the run.
         loss_kind: "true" or "recorded", as of a `Trajectory`: recorded losses are of single batches
             in training mode, and not to be compared with those on the plane.
+        loss_source: Where `losses` came from, in words.
+        plane_source: With which statistics `plane_losses`, the slice, were evaluated, in words; ""
+            without an objective, and for a model without statistics.
     """
 
     steps: np.ndarray
@@ -230,6 +240,8 @@ class Projection(Result):
     num_weights: int
     label: str = ""
     loss_kind: str = "recorded"
+    loss_source: str = ""
+    plane_source: str = ""
 
     def __post_init__(self):
         for name in ("steps", "coordinates", "distances", "travelled", "losses", "plane_losses"):
@@ -247,12 +259,13 @@ class Projection(Result):
 
 
 def on_surface(
-    trajectory: Trajectory, surface: OnPlane, objective: Loss | None = None
+    trajectory: TrajectoryLike, surface: OnPlane, objective: Loss | None = None
 ) -> Projection:
     """The path on a surface, and how far it is from being there.
 
     Args:
-        trajectory: A `Trajectory` over P weights; it is read in blocks.
+        trajectory: A `Trajectory` over P weights, or the recorder that has it; it is read in
+            blocks.
         surface: A `keras_valleys.surfaces.Surface` over the same weights.
         objective: The surface's `keras_valleys.objectives.Objective`. It measures the losses on
             the plane, and as `measured` does the true ones of the path, in place of what was
@@ -272,7 +285,11 @@ def on_surface(
     >>> found.coordinates[:, 0], found.distances, round(found.explained_variance, 2)
     (array([0., 3.]), array([1., 9.]), 0.36)
     """
-    weights, size = trajectory.weights, surface.origin.size
+    path = as_trajectory("on_surface", trajectory)
+    _check_on_plane("on_surface", surface)
+    if objective is not None:
+        check_kind("on_surface", "objective", objective=objective)
+    weights, size = path.weights, surface.origin.size
     _check_size("on_surface", weights, size)
     if objective is not None and objective.size != size:
         raise refusal(
@@ -286,15 +303,15 @@ def on_surface(
     coordinates = inside @ plane.to_coordinates
     finite = ~np.isnan(travelled)
     if objective is not None:
-        trajectory = _completed(trajectory, objective)
-    losses = trajectory.losses.astype("float64")
+        path = _completed(path, objective)
+    losses = path.losses.astype("float64")
     plane_losses, diverged = np.full(len(losses), np.nan), ~finite | np.isinf(losses)
     if objective is not None and finite.any():
         feet = coordinates[finite]
         plane_losses[finite] = objective.along(feet, surface.directions, surface.origin)
         diverged |= ~np.isfinite(losses)
     return Projection(
-        trajectory.steps,
+        path.steps,
         coordinates,
         distances,
         travelled,
@@ -303,8 +320,10 @@ def on_surface(
         share,
         int(diverged.sum()),
         size,
-        trajectory.label,
-        trajectory.loss_kind,
+        path.label,
+        path.loss_kind,
+        path.loss_source,
+        "" if objective is None else getattr(objective, "statistics_sentence", ""),
     )
 
 
@@ -343,24 +362,31 @@ def project(weights: ArrayLike, surface: OnPlane) -> np.ndarray:
     >>> keras_valleys.trajectories.project([4.0, 5.0, 6.0], plane)
     array([4., 5.])
     """
-    weights = np.asarray(weights, "float64")
+    _check_on_plane("project", surface)
+    weights = as_numbers("project", weights=weights)
     _check_size("project", weights, surface.origin.size)
     plane = Plane.through(surface.origin, surface.directions)
     return (weights - plane.origin) @ plane.basis.T @ plane.to_coordinates
 
 
+def _check_on_plane(owner, surface):
+    """Refuse what has no place in weight space; what is placed need not have losses."""
+    if not (hasattr(surface, "origin") and hasattr(surface, "directions")):
+        check_kind(owner, "surface", surface=surface)
+
+
 def _check_size(name, weights, size):
-    if weights.shape[-1] != size:
+    if weights.shape[-1:] != (size,):
         raise refusal(
             name,
             f"weight vectors of the surface's size {size}",
-            f"{weights.shape[-1]} weights",
+            f"{weights.shape[-1]} weights" if weights.ndim else "a single number",
             "Record all trainable weights, or evaluate the surface over the recorded ones.",
         )
 
 
 def span(
-    trajectories: Trajectory | Iterable[Trajectory],
+    trajectories: Trajectories,
     directions: ArrayLike | None = None,
     origin: ArrayLike | None = None,
     *,
@@ -378,7 +404,7 @@ def span(
     start is from zero). One warning says how many.
 
     Args:
-        trajectories: A `Trajectory` or a list of them.
+        trajectories: A `Trajectory`, or the recorder that has it, or a list of them.
         directions: Array of shape `(K, P)` with K = 1 or 2, or what `numpy.asarray` makes one of.
             `None` takes the weights themselves, for models of one or two weights.
         origin: Weight vector of shape `(P,)`. `None` is the last finite row of the last trajectory,
@@ -400,5 +426,5 @@ def span(
     >>> [float(value) for value in (x[0], x[-1], y[0], y[-1])]
     [-3.0, 9.0, -3.0, 13.0]
     """
-    paths = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
+    paths = as_trajectories("span", trajectories)
     return axes_around(paths, directions, origin, num_points=num_points, margin=margin, reach=reach)

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import refusal, shortened
+from keras_valleys._checks import as_list, check_kind, refusal, shortened
+from keras_valleys._files import local_path
 from keras_valleys._weights import flatten, moved, statistics_of, to_numpy
 from keras_valleys.trajectories.trajectory import Trajectory
 
@@ -24,11 +25,11 @@ ENDINGS = (".weights.h5", ".keras")
 def find(paths):
     """The files of a list as it is, or of a pattern in natural order."""
     if isinstance(paths, str | os.PathLike):
-        pattern = os.fspath(paths)
+        pattern = local_path("from_checkpoints", paths=paths)
         found = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
         files = sorted(found, key=_natural)
     else:
-        files = [os.fspath(path) for path in paths]
+        files = [local_path("from_checkpoints", paths=path) for path in as_list(paths)]
     missing = [file for file in files if not os.path.isfile(file)]
     if missing or not files:
         raise refusal(
@@ -178,6 +179,7 @@ def from_checkpoints(
     >>> path.steps, path.weights.shape
     (array([ 2, 10]), (2, 1))
     """
+    check_kind("from_checkpoints", "model", model=model)
     files = find(paths)
     steps = steps_of(files) if steps is None else np.asarray(steps)
     check(model, files, steps)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from keras_valleys._checks import refusal
 from keras_valleys._results import Result
 from keras_valleys.surfaces import Surface
-from keras_valleys.trajectories import Trajectory, project
+from keras_valleys.trajectories import TrajectoryLike, as_trajectory, project
 from keras_valleys.valleys.axes import Periodic
 from keras_valleys.valleys.finding import find_valleys
 from keras_valleys.valleys.valley import Valley, Valleys
@@ -22,8 +22,9 @@ class Derailment(Result):
         step: Number of updates made when it was still in the old basin.
         before: The `Valley` that it left.
         after: The `Valley` whose basin it is in from the next row on.
-        rise: The loss that the trajectory recorded at that next row minus the one at this row,
-            negative where it fell; NaN where one of them is not known.
+        rise: The loss of the trajectory at that next row minus the one at this row, recorded or
+            true as the trajectory has it: negative where it fell, NaN where one of them is not
+            known.
     """
 
     step: int
@@ -37,7 +38,7 @@ class Derailment(Result):
 
 
 def derailments(
-    trajectory: Trajectory,
+    trajectory: TrajectoryLike,
     surface: Surface | Valleys,
     *,
     persistence: float | None = None,
@@ -71,6 +72,7 @@ def derailments(
     >>> [(found.step, found.rise) for found in keras_valleys.valleys.derailments(path, wave)]
     [(1, 0.5)]
     """
+    trajectory = as_trajectory("derailments", trajectory)
     auto = isinstance(periodic, str) and periodic == "auto"
     if not isinstance(surface, Valleys):
         valleys = find_valleys(surface, persistence=persistence, periodic=periodic)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import refusal, shortened
+from keras_valleys._checks import check_kind, is_kind, refusal, shortened
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
 from keras_valleys.valleys.axes import Periodic, Places, axes_of
@@ -151,6 +151,7 @@ def barrier(valleys: Valleys, a: Valley | int, b: Valley | int) -> float:
     >>> keras_valleys.valleys.barrier(keras_valleys.valleys.find_valleys(wave), 0, 2)
     2.0
     """
+    check_kind("barrier", "valleys", valleys=valleys)
     start, end = _index_of(valleys, a), _index_of(valleys, b)
     pools = list(range(len(valleys)))
     floor = max(valleys[start].loss, valleys[end].loss)
@@ -186,13 +187,10 @@ def _labels(surface, places):
 
 
 def _check(surface, persistence, objective):
-    if not isinstance(surface, Surface):
-        raise refusal(
-            "find_valleys",
-            "a `keras_valleys.surfaces.Surface`",
-            type(surface).__name__,
-            "Use `keras_valleys.surfaces.evaluate`.",
-        )
+    check_kind("find_valleys", "surface", surface=surface)
+    takes_weights = callable(objective) and not isinstance(objective, type)
+    if objective is not None and (not takes_weights or is_kind("model", objective)):
+        check_kind("find_valleys", "objective", objective=objective)
     known = isinstance(persistence, numbers.Real) and float(persistence) >= 0
     if persistence is not None and not known:
         raise refusal(

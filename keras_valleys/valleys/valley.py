@@ -26,7 +26,7 @@ class Valley(Result):
     Attributes:
         index: Number of the valley, 0 the one with the lowest loss.
         position: Tuple of the coordinates of the floor, one per axis.
-        loss: Loss at the floor.
+        loss: Loss of the surface at the floor: that of the slice.
         depth: Loss of the lowest ridge or saddle around the valley minus the loss at the floor;
             infinite where nothing surrounds it.
         width: On a curve the distance between the two ridges. On a plane the side of the square

@@ -7,7 +7,8 @@ const MAX_MARKS = 30; // derailments of a run that are marked; more would hide t
 
 /** Which columns there is a chart for: {key, label, unit}; `key` is a column of a path. */
 export function chartsFor(runs) {
-  const charts = new Map([["loss", { key: "loss", label: "loss", unit: "" }]]);
+  const kinds = [...new Set(runs.map(({ path }) => path.lossKind))].sort();
+  const charts = new Map([["loss", { key: "loss", label: [kinds.join(" and "), "loss"].join(" ").trim(), unit: "" }]]);
   for (const { path } of runs) {
     path.names.forEach((label, k) => {
       const unit = path.units[k];

@@ -80,11 +80,13 @@ class Flat extends Chart {
     }
   }
 
-  /** What of a surface is not on show. */
-  note({ numDiverged }, { top, cut }) {
+  /** What of a surface is not on show, and with which statistics it was evaluated. */
+  note({ numDiverged, statistics }, { top, cut }) {
     const parts = [cut && `cut at loss ${number(top)}`, numDiverged && `${numDiverged} points diverged`];
     const words = parts.filter(Boolean).join("; ");
-    if (words) this.text(words, this.right - 4, this.top + 8, { color: this.theme.muted, align: "right", halo: this.theme.background });
+    const lines = [words, statistics && `evaluated with ${statistics}`].filter(Boolean);
+    const style = { color: this.theme.muted, align: "right", halo: this.theme.background };
+    lines.forEach((line, k) => this.text(line, this.right - 4, this.top + 8 + 14 * k, style));
   }
 }
 

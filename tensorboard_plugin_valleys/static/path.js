@@ -12,6 +12,7 @@ export class Path {
     const column = (k) => new Float32Array(buffer, start + 8 * size + 4 * size * k, size);
     this.names = header.coordinates;
     this.units = header.units;
+    this.lossKind = header.loss_kind;
     this.steps = new Float64Array(buffer, start, size);
     [this.losses, this.distances, this.valleys] = [0, 1, 2].map(column);
     this.coordinates = this.names.map((_, k) => column(3 + k));

@@ -35,6 +35,7 @@ export class Surface {
     this.losses = this.isCurve ? data.losses.map(clean) : data.losses.map((row) => row.map(clean));
     this.highest = this.losses.flat().reduce((most, loss) => (loss > most ? loss : most), -Infinity);
     this.numDiverged = data.num_diverged;
+    this.statistics = data.statistics ?? "";
     this.shown = data.shown;
   }
 

@@ -29,19 +29,19 @@ export function valleyLines(surface, index) {
   return [name, `${title(surface.lossName)} ${loss}`, around, `width ${width}`];
 }
 
-/** The loss of a row; where it is not known, that of the surface below, marked as such. */
+/** The loss of a row, recorded or true; where it is not known, that of the surface below: the slice. */
 function lossWords({ path }, row, surface) {
   const loss = path.losses[row];
-  if (!Number.isNaN(loss) || !surface) return number(loss);
+  if (!Number.isNaN(loss) || !surface) return `${path.lossKind} loss ${number(loss)}`;
   const height = surface.place(path).heights[row];
-  return Number.isFinite(height) ? `≈ ${number(height)}` : "–";
+  return `slice loss ${Number.isFinite(height) ? number(height) : "–"}`;
 }
 
 export function stateLines(run, row, surface) {
   const { path } = run;
   const lines = [
     `${run.name}, step ${path.steps[row]}`,
-    `loss ${lossWords(run, row, surface)}`,
+    lossWords(run, row, surface),
     `${path.names.map(title).join(", ")} ${coordinates(path.point(row), path.units)}`,
   ];
   if (surface.valleys.length) lines.push(surface.valleyName(path.valleys[row]));
@@ -57,7 +57,7 @@ export function derailmentLine(surface, { step, from, to }) {
 export function stateOf(run, surface) {
   const { path, row } = run;
   if (row < 0) return "not begun";
-  const parts = [`loss ${lossWords(run, row, surface)}`];
+  const parts = [lossWords(run, row, surface)];
   if (surface?.valleys.length) parts.unshift(surface.valleyName(path.valleys[row]));
   if (path.isOff(row)) parts.push(`${number(path.distances[row], 3)} off`);
   if (path.numDerailments) parts.push(`derailed ${path.numDerailments}×`);

@@ -274,7 +274,7 @@ def test_hyperparameters_that_cannot_be_written_are_refused_at_once(hparams):
 
 
 def test_what_is_no_surface_is_refused():
-    with pytest.raises(ValueError, match="`surface` to be .* Received: ndarray. Use"):
+    with pytest.raises(ValueError, match="`surface` to be .* of the type ndarray"):
         SurfaceBoard("logs", np.zeros(3))
 
 

@@ -190,9 +190,9 @@ def test_without_plotly_it_says_what_to_install(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, options, message",
     [
-        ((X,), {}, "`keras_valleys.surfaces.Surface`. Received: ndarray"),
-        ((wave(), [X]), {}, "Trajectory` or a list of them. Received: ndarray"),
-        ((wave(), 3), {}, "Trajectory` or a list of them. Received: int"),
+        ((X,), {}, "`keras_valleys.surfaces.Surface`. Received: surface=array("),
+        ((wave(), [X]), {}, "Trajectory` or a list of them. Received: trajectories=array("),
+        ((wave(), 3), {}, "Trajectory` or a list of them. Received: trajectories=3,"),
         ((wave(), walk(num_weights=3)), {}, "of the surface's size 1. Received: 3 weights"),
         ((wave(), walk()), {"labels": ["a", "b"]}, "Received: 2 labels for 1 trajectories"),
         ((wave(), [walk(), walk()]), {"labels": "ab"}, "Received: 1 labels for 2 trajectories"),

@@ -66,7 +66,7 @@ def test_contour_says_how_many_valleys_it_leaves_out():
     assert labels == [f"60 of {len(valleys)} valleys"]
     with pytest.raises(ValueError, match="`contour` expects the `valleys` of its surface"):
         plots.contour(two_wells(), valleys=valleys)
-    with pytest.raises(ValueError, match="`contour` expects the `valleys` of its surface"):
+    with pytest.raises(ValueError, match="`contour` expects `valleys` to be"):
         plots.contour(surface, valleys=list(valleys))
     blank = Surface(np.full((3, 4), np.nan), [range(3), range(4)], np.eye(2), np.zeros(2))
     labels = [

@@ -83,7 +83,7 @@ def test_frame_has_the_size_asked_for(size):
 def test_frame_says_step_and_loss_and_draws_the_present_position():
     frames = plots.SurfaceFrames(rosette_surface(), num_steps=50)
     frames.png([[0.1], [0.2]], [0.5, 0.625], step=7)
-    assert frames._caption.text == "step 7 of 50, loss 0.625"
+    assert frames._caption.text == "step 7 of 50, recorded loss 0.625"
     np.testing.assert_allclose(np.ravel(frames._head.get_data()), [np.degrees(0.2), 0.625])
     frames.png([[0.1], [0.2 + np.pi]], [0.5, np.nan], step=8)
     assert frames._caption.text == "step 8 of 50"

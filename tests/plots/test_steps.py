@@ -65,12 +65,15 @@ def test_honesty_draws_the_true_loss_beside_that_on_the_plane_and_both_distances
             assert solid.get_linestyle() == "-" != dashed.get_linestyle()
             assert solid.get_color() == dashed.get_color() == plots.optimizer_color(found.label)
     texts = [[t.get_text() for t in axes.get_legend().get_texts()] for axes in (upper, lower)]
-    assert texts == [["true", "on the plane"], ["from the plane", "from the start"]]
+    assert texts == [
+        ["true (all rows, evaluation mode)", "slice (on the plane)"],
+        ["from the plane", "from the start"],
+    ]
     assert legend(figure) == ["adam", "lion"] and caption(figure).count("at most") == 2
     assert lower.get_ylim()[0] == 0 and upper.get_yscale() == "linear"
     other = plots.honesty(on_surface(run(), line())).axes[0].get_legend()  # without an objective
     names = [text.get_text() for text in other.get_texts()]
-    assert names == ["recorded (batch, training mode)", "on the line"]
+    assert names == ["recorded (batch, training mode)", "slice (on the line)"]
     with pytest.raises(ValueError, match="`honesty` expects one projection or more"):
         plots.honesty([])
 

@@ -36,7 +36,7 @@ def cells(figure):
     return np.array(collection._faces)
 
 
-def test_surface_3d_draws_paths_at_their_true_losses_with_lines_to_the_surface():
+def test_surface_3d_draws_paths_at_their_losses_with_lines_to_the_surface():
     path = run(losses=run().losses + 3)
     figure = plots.surface_3d(plane(), path)
     x, y, z = path_line(figure)
@@ -50,7 +50,7 @@ def test_surface_3d_draws_paths_at_their_true_losses_with_lines_to_the_surface()
     np.testing.assert_allclose(segments[:, 1, 2], ground)
     assert set(segments[:, 0, 2]) <= set(path.losses)
     assert legend(figure) == ["minimum 1", "adam"]
-    assert figure.axes[1].get_ylabel() == "loss"
+    assert figure.axes[1].get_ylabel() == "loss (path: recorded)"
 
 
 def test_surface_3d_lays_a_path_without_losses_on_the_surface():
@@ -81,7 +81,7 @@ def test_surface_3d_on_a_logarithmic_scale():
     z = path_line(figure)[2]
     known = ~np.isnan(z)
     np.testing.assert_allclose(z[known], np.log10(run().losses)[known])
-    assert figure.axes[1].get_ylabel() == "loss, log scale"
+    assert figure.axes[1].get_ylabel() == "loss (path: recorded), log scale"
     draw(figure)
     for axis in (figure.axes[0].zaxis, figure.axes[1].yaxis):
         assert axis.get_major_formatter()(-2.0, None) == "0.01"

@@ -155,7 +155,7 @@ def test_save_and_load(tmp_path):
         ),
         (
             {"directions": [[1.0, 2.0]], "coordinates": [[0.0, 1.0], [0.0, 1.0]]},
-            "one row of 2 numbers",
+            "`coordinates` to be one array for each of 1 direction. Received: 2 coordinate arrays",
         ),
         (
             {"directions": [1.0, 2.0], "coordinates": [0.0, 1.0], "origin": [0.0]},

@@ -271,7 +271,7 @@ def test_what_cannot_be_is_refused():
         find_valleys(flat, periodic=np.pi)
     with pytest.raises(ValueError, match="expects `persistence` to be >= 0"):
         find_valleys(surface, persistence=-1)
-    with pytest.raises(ValueError, match="expects a `keras_valleys.surfaces.Surface`"):
+    with pytest.raises(ValueError, match="`surface` to be a `keras_valleys.surfaces"):
         find_valleys(np.zeros(3))
     with pytest.raises(ValueError, match="expects an objective for a curve only"):
         find_valleys(flat, objective=lambda points: points[:, 0])
