@@ -151,15 +151,42 @@ def updated(optimizer, weights, gradients_at, values, num):
     return _chosen.updated(optimizer, weights, gradients_at, values, num)
 
 
-def logs_of_test_step(model, mapping, data):
+def logs_of_test_step(model, mapping, data, follow):
     """What a model's own `test_step` logs for a batch, with variables at other values.
 
     Args:
         model: A built and compiled model. Its metrics begin anew.
         mapping: Pairs of a variable and its value; the others keep their own.
         data: What `test_step` takes.
+        follow: What `reach` returns for the model's layers.
     """
-    return _chosen.logs_of_test_step(model, mapping, data)
+    return _chosen.logs_of_test_step(model, mapping, data, follow)
+
+
+def reach(layers):
+    """How a model is run so that it follows the values of Keras' scope past which it has ways.
+
+    TensorFlow's functions that were traced before have the model's own variables in their graphs,
+    and a torch module has its own parameters.
+
+    Args:
+        layers: All layers of a model.
+
+    Returns:
+        A function that calls a function without arguments, which runs the model within a scope.
+    """
+    return _chosen.reach(layers)
+
+
+def read_past_scope(run, variables):
+    """The variables whose own values, and not those of Keras' scope, a function reads.
+
+    Args:
+        run: Function without arguments, which runs a model within a scope, and returns the values
+            that the variables have in it.
+        variables: Keras variables.
+    """
+    return _chosen.read_past_scope(run, variables)
 
 
 def num_replicas():

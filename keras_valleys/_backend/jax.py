@@ -11,13 +11,40 @@ COMPILES_EACH_SHAPE = True
 LARGEST_GROUP = 1  # of points side by side: a loop is compiled
 TOGETHER_VALUES = 0  # a compiled loop has no overhead
 
+ASKS_FOR_NUMBERS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
 num_replicas = shared.one_replica
 random_numbers_apart = shared.no_random_numbers_apart
 vectorized_map = ops.vectorized_map
 
 
 def compiled(function):
-    return jax.jit(function)
+    graph = jax.jit(function)
+    leaves_graph = False
+
+    def call(*arguments):
+        nonlocal leaves_graph
+        if not leaves_graph:
+            try:
+                return graph(*arguments)
+            except (*ASKS_FOR_NUMBERS, AttributeError) as error:
+                if not _asks_for_numbers(error):
+                    raise
+                leaves_graph = True
+                shared.warn_of_python()
+        with jax.disable_jit():  # a loop is Python's
+            return function(*arguments)
+
+    return call
+
+
+def _asks_for_numbers(error):
+    """Whether Python asked a tracer for its numbers. Keras 3.15 fails to hand on such an error."""
+    return isinstance(error, ASKS_FOR_NUMBERS) or "_error_repr" in str(error)
 
 
 def to_numpy(tensor):
@@ -38,6 +65,42 @@ def gradient(function, point):
 
 def hessian_vector_product(function, point, vector):
     return jax.jvp(jax.grad(function), (point,), (vector,))[1]
+
+
+def reach(layers):
+    return lambda run: run()
+
+
+def read_past_scope(run, variables):
+    values = run()  # Keras makes variables at the first loss, which it must not do in a trace
+    # What is kept by a function that was compiled before is there in a second run.
+    try:
+        kept = list(_constants(jax.make_jaxpr(run)()))
+    except (*ASKS_FOR_NUMBERS, AttributeError) as error:
+        if not _asks_for_numbers(error):
+            raise
+        return []  # nothing is compiled
+    pairs = zip(variables, values, strict=True)
+    return [v for v, value in pairs if any(_is_value(one, v, value) for one in kept)]
+
+
+def _is_value(constant, variable, value):
+    """Whether a constant is a variable's value, also one that an earlier run has taken in."""
+    if constant is variable.value or constant is value:
+        return True
+    same_kind = constant.shape == value.shape and constant.dtype == value.dtype
+    if not same_kind or value.size < 2 or np.ptp(value) == 0:  # zeros and ones are no evidence
+        return False
+    return np.array_equal(constant, value)
+
+
+def _constants(closed):
+    """The arrays that a trace has taken in, with those of the functions that it calls."""
+    yield from closed.consts
+    for equation in closed.jaxpr.eqns:
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda one: hasattr(one, "consts")):
+            if hasattr(inner, "consts"):
+                yield from _constants(inner)
 
 
 def build(optimizer, weights):
@@ -69,10 +132,10 @@ def updated(optimizer, weights, gradients_at, values, num):
     return ops.fori_loop(0, num, update, values)
 
 
-def logs_of_test_step(model, mapping, data):
+def logs_of_test_step(model, mapping, data, follow):
     values = {id(variable): value for variable, value in mapping}
     kinds = (model.trainable_variables, model.non_trainable_variables)
     state = [[values.get(id(v), v.value) for v in variables] for variables in kinds]
     reset = [ops.zeros_like(v.value) for v in model.metrics_variables]
-    logs, _ = model.test_step((*state, reset), data)
+    logs, _ = follow(lambda: model.test_step((*state, reset), data))
     return logs

@@ -1,6 +1,7 @@
 """What several backends do in the same way."""
 
 import contextlib
+import warnings
 
 import keras
 from keras import ops
@@ -31,12 +32,22 @@ def updated(optimizer, weights, gradients_at, values, num):
     return [ops.copy(ops.convert_to_tensor(variable.value)) for variable in variables]
 
 
-def logs_of_test_step(model, mapping, data):
+def logs_of_test_step(model, mapping, data, follow):
     """`keras_valleys._backend.logs_of_test_step` where `test_step` takes the data alone."""
     with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
         for metric in model.metrics:
             metric.reset_state()
-        return model.test_step(data)
+        return follow(lambda: model.test_step(data))
+
+
+def warn_of_python():
+    """Say that a function is not compiled."""
+    warnings.warn(
+        "The model or its loss asks tensors for their numbers in Python, such as by `if` or by "
+        "NumPy: it is not compiled, and each point takes as long as a call of the model.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def one_replica():

@@ -28,6 +28,7 @@ def compiled(function):
     """
     graph = tf.function(function, autograph=False)
     traces: list = []
+    leaves_graph = False
 
     def specs_of(arguments):
         first = id(keras.tree.flatten(arguments)[0])
@@ -39,6 +40,9 @@ def compiled(function):
         return [spec(tensor) for tensor in _tensors(arguments)]
 
     def call(*arguments):
+        nonlocal leaves_graph
+        if leaves_graph:
+            return function(*arguments)
         specs = specs_of(arguments)
         for known, trace in reversed(traces):
             if _fits(known, specs):
@@ -49,10 +53,33 @@ def compiled(function):
         signature = keras.tree.map_structure(
             lambda leaf: None if leaf is None else next(left), arguments
         )
-        traces.append((specs, graph.get_concrete_function(*signature)))
-        return traces[-1][1](*arguments)
+        try:
+            trace = graph.get_concrete_function(*signature)
+            leaves_graph = _calls_python(trace.graph)
+        except (TypeError, NotImplementedError, AttributeError) as error:
+            if not _asks_for_numbers(error):
+                raise
+            leaves_graph = True
+        if leaves_graph:
+            shared.warn_of_python()
+            return function(*arguments)
+        traces.append((specs, trace))
+        return trace(*arguments)
 
     return call
+
+
+def _asks_for_numbers(error):
+    """Whether Python asked a tensor of a graph for its numbers: TensorFlow has no type for it."""
+    words = "as a Python", "to a numpy array", "'numpy'", "numpy() is only"
+    return any(part in str(error) for part in words)
+
+
+def _calls_python(graph):
+    """Whether a graph calls Python as it runs, where no scope of Keras is open any more."""
+    found = graph.as_graph_def()
+    parts = [found.node, *(part.node_def for part in found.library.function)]
+    return any("PyFunc" in node.op for part in parts for node in part)
 
 
 def _tensors(structure):
@@ -125,6 +152,32 @@ def build(optimizer, weights):
             optimizer.build([weights])
 
     tf.function(trace, autograph=False).get_concrete_function()
+
+
+def reach(layers):
+    return _with_functions_in_line
+
+
+def _with_functions_in_line(run):
+    """A `tf.function` that was traced before is part of the trace that is made."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        return run()
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def read_past_scope(run, variables):
+    with tf.GradientTape() as tape:  # it notes what is read, of which nothing is differentiated
+        run()
+    read = {own.ref() for variable in tape.watched_variables() for own in _on_devices(variable)}
+    return [v for v in variables if any(own.ref() in read for own in _on_devices(v.value))]
+
+
+def _on_devices(variable):
+    """A TensorFlow variable, or its copies on several devices."""
+    return getattr(variable, "values", [variable])
 
 
 def num_replicas():

@@ -1,10 +1,13 @@
 """torch: nothing is compiled, and a loop is Python's."""
 
 import contextlib
+import functools
 
 import keras
 import torch
+import torch.utils.checkpoint
 from keras import ops
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from keras_valleys._backend import shared
 
@@ -54,6 +57,64 @@ def hessian_vector_product(function, point, vector):
         point = point.detach().requires_grad_(True)
         slope = _gradient(function(point), point, create_graph=True)
         return _gradient((slope * vector).sum(), point, create_graph=False)
+
+
+def reach(layers):
+    wrapped = [one for one in layers if isinstance(one, keras.layers.TorchModuleWrapper)]
+    own = {id(variable.value): variable for layer in wrapped for variable in layer.variables}
+    modules = {id(module): module for layer in wrapped for module in layer.module.modules()}
+    places = [
+        (module._parameters, name, own[id(parameter)])
+        for module in modules.values()
+        for name, parameter in module.named_parameters(recurse=False)
+        if id(parameter) in own
+    ]
+    return functools.partial(_with_parameters, places)
+
+
+def _with_parameters(places, run):
+    """Modules compute with the values of Keras' scope, and nothing is computed a second time.
+
+    torch's own `functional_call` leaves other values in a module that is at two places. What is
+    checkpointed would run again in the backward pass, when the scope has closed.
+    """
+    checkpoint = torch.utils.checkpoint.checkpoint
+    before = [parameters[name] for parameters, name, _ in places]
+    try:
+        torch.utils.checkpoint.checkpoint = _not_again
+        for parameters, name, variable in places:
+            parameters[name] = variable.value
+        return run()
+    finally:
+        torch.utils.checkpoint.checkpoint = checkpoint
+        for (parameters, name, _), parameter in zip(places, before, strict=True):
+            parameters[name] = parameter
+
+
+def _not_again(function, *args, use_reentrant=None, context_fn=None, **options):
+    for name in ("determinism_check", "debug", "early_stop", "preserve_rng_state"):
+        options.pop(name, None)
+    return function(*args, **options)
+
+
+def read_past_scope(run, variables):
+    with _Reads() as reads:
+        run()
+    return [v for v in variables if v.value.untyped_storage().data_ptr() in reads.places]
+
+
+class _Reads(TorchDispatchMode):
+    """Notes the memory that operations read, through whatever views of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        for tensor in keras.tree.flatten((args, kwargs)):
+            if isinstance(tensor, torch.Tensor) and tensor.numel():
+                self.places.add(tensor.untyped_storage().data_ptr())
+        return function(*args, **(kwargs or {}))
 
 
 def build(optimizer, weights):

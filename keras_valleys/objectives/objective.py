@@ -18,11 +18,20 @@ from keras_valleys._backend import (
     logs_of_test_step,
     map_rows,
     num_replicas,
+    reach,
+    read_past_scope,
     side_by_side,
 )
 from keras_valleys._checks import as_numbers, check_kind, refusal, shortened
 from keras_valleys._fingerprints import signature
-from keras_valleys._weights import flatten, period_and_unit, select, to_numpy, variables_of
+from keras_valleys._weights import (
+    flatten,
+    layers_of,
+    period_and_unit,
+    select,
+    to_numpy,
+    variables_of,
+)
 from keras_valleys.objectives.data import Batches, Data, average, count_values, rows_of
 from keras_valleys.objectives.statistics import Statistics, check_mode
 
@@ -168,8 +177,15 @@ class Objective:
         self._statistics = Statistics(
             model, statistics, lambda: model(first_batch[0], training=True)
         )
-        with self._statistics.counting():
-            self._loss_of(point, rest, [v.value for v in rest], first_batch)
+        self._follow = reach(list(layers_of(model)))
+
+        def run():
+            mapping = self._mapping(point, rest, [v.value for v in rest])
+            with self._statistics.counting(), self._statistics.in_use():
+                self._model_loss(mapping, first_batch)
+            return [value for _, value in mapping[len(rest) :]]
+
+        self._check_follows(read_past_scope(run, self.variables))
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
         self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -459,7 +475,7 @@ class Objective:
         if numbers is not None:
             mapping += self._statistics.mapping(numbers)
         with self._statistics.in_use() if numbers is None else contextlib.nullcontext():
-            return ops.cast(model_loss(self.model, mapping, batch), self.dtype)
+            return ops.cast(self._model_loss(mapping, batch), self.dtype)
 
     def _moments_of(self, point, variables, values, batch, numbers=None):
         """What reaches each BatchNormalization, as `Statistics.moments_of` says."""
@@ -467,9 +483,12 @@ class Objective:
         if numbers is not None:
             mapping += self._statistics.mapping(numbers)
         found = self._statistics.moments_of(
-            lambda: model_loss(self.model, mapping, batch), by_batch=numbers is None
+            lambda: self._model_loss(mapping, batch), by_batch=numbers is None
         )
         return ops.cast(found, self.dtype)
+
+    def _model_loss(self, mapping, batch):
+        return model_loss(self.model, mapping, batch, self._follow)
 
     def _mapping(self, point, variables, values):
         mapping = list(zip(variables, values, strict=True))
@@ -510,6 +529,24 @@ class Objective:
         rows = np.stack([self.point(), 0.99 * self.point() + 0.01])
         return side_by_side(evaluate, rows, 4 * (self.size + self.num_values))
 
+    def _check_follows(self, past):
+        """Refuse variables that are read where their values cannot be told."""
+        if past:
+            # A layer comes after those that hold it, and the graph of a Sequential last.
+            owners = [
+                layer
+                for layer in layers_of(self.model)
+                if any(past[0] is v for v in layer.weights) and not isinstance(layer, keras.Model)
+            ] or [self.model]
+            raise refusal(
+                "Objective",
+                "the loss to follow all weights that are varied",
+                f"{shortened([variable.path for variable in past])}, which "
+                f"{_reads_past(owners[-1])}",
+                "Read weights in `call`, by their attributes, such as `self.kernel`; or choose "
+                "others by `variables=`.",
+            )
+
     def _check_unchanged(self):
         variables = self.model.trainable_variables
         same = len(variables) == len(self._trainable) and all(
@@ -538,24 +575,29 @@ def _rebuild(model, given, indices):
     return Objective(model, **given, variables=[model.trainable_variables[i] for i in indices])
 
 
-def model_loss(model, mapping, batch):
+def model_loss(model, mapping, batch, follow):
     """The loss of a batch, with variables at other values.
 
     Args:
         model: A built and compiled model.
         mapping: Pairs of a variable and its value; the others keep their own.
         batch: `(x, y, sample_weight)` as tensors.
+        follow: What `keras_valleys._backend.reach` returns for the model's layers.
     """
     if type(model).test_step is not keras.Model.test_step:
-        return _logged_loss(model, mapping, batch)
+        return _logged_loss(model, mapping, batch, follow)
     x, y, sample_weight = batch
     takes_training = "training" in inspect.signature(model.compute_loss).parameters
     options = {"training": False} if takes_training else {}
-    with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+
+    def run():
         y_pred = model(x, training=False)
         if model.loss is None and not _computes_itself(model) and not model.losses:
             raise _no_loss(model)
-        loss = model.compute_loss(x, y, y_pred, sample_weight, **options)
+        return model.compute_loss(x, y, y_pred, sample_weight, **options)
+
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+        loss = follow(run)
     return ops.mean(loss) * num_replicas()  # `evaluate` averages what is not reduced
 
 
@@ -580,10 +622,10 @@ def loss_name_of(loss):
     return name or getattr(loss, "__name__", "loss")
 
 
-def _logged_loss(model, mapping, batch):
+def _logged_loss(model, mapping, batch, follow):
     """What the model's own `test_step` logs, from reset metrics on."""
     data = keras.utils.pack_x_y_sample_weight(*batch)
-    logs = logs_of_test_step(model, mapping, data)
+    logs = logs_of_test_step(model, mapping, data, follow)
     if "loss" not in logs:
         raise refusal(
             "Objective",
@@ -592,6 +634,16 @@ def _logged_loss(model, mapping, batch):
             "Add it to what `test_step` returns.",
         )
     return ops.mean(logs["loss"])
+
+
+def _reads_past(layer):
+    """How a layer reads its weights so that other values do not reach it, as far as known."""
+    if isinstance(layer, keras.layers.TFSMLayer):
+        return "a TFSMLayer has in the graph that it has loaded"
+    return (
+        f"{type(layer).__name__} {layer.name!r}, or a loss, reads past Keras, as `_value`, or has "
+        "kept since it was built"
+    )
 
 
 def _computes_itself(model):

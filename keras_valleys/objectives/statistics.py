@@ -63,6 +63,7 @@ class Statistics:
 
     def counting(self):
         """The context in which a run of the model shows how often it calls each layer."""
+        self._num_calls.clear()
 
         def counted(layer):
             call = layer.call
