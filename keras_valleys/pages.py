@@ -178,6 +178,7 @@ def _packed(name, trajectory, surface, found):
     inside = surface.origin.size == surface.losses.ndim
     distances = np.full(len(trajectory), np.nan) if inside else beside.distances
     losses = trajectory.losses
-    rows, past = path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
+    known = losses, beside.coordinates, distances, found
+    rows, past = path_rows(trajectory.steps, *known, no_steps=trajectory.no_steps)
     shown = shown_range(found, past.heights)
     return payload.path_payload(rows, surface.labels, name, shown, units=surface.units)

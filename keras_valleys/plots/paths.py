@@ -54,12 +54,18 @@ def as_list(trajectories: Trajectories) -> list[Trajectory]:
 def path_of(trajectory, surface):
     """The `Path` of a trajectory."""
     found = on_surface(trajectory, surface)
-    path = place(found.coordinates, trajectory.losses, surface, steps=trajectory.steps)
+    no_steps = np.isin(trajectory.steps, trajectory.no_steps)
+    known = found.coordinates, trajectory.losses, surface
+    path = place(*known, steps=trajectory.steps, no_steps=no_steps)
     return dataclasses.replace(path, projection=found)
 
 
-def place(coordinates, losses, surface, *, steps=None):
-    """The `Path` of raw coordinates `(n, K)` and losses `(n,)`."""
+def place(coordinates, losses, surface, *, steps=None, no_steps=None):
+    """The `Path` of raw coordinates `(n, K)` and losses `(n,)`.
+
+    `no_steps`, booleans of shape `(n,)`, tells to which rows no step led: nothing is drawn on the
+    way there.
+    """
     coordinates = np.where(np.isfinite(coordinates), coordinates, np.nan)
     losses = np.asarray(losses, "float64")
     diverged = np.isinf(losses) | np.any(np.isnan(coordinates), axis=1)
@@ -75,6 +81,8 @@ def place(coordinates, losses, surface, *, steps=None):
     steps = np.arange(len(coordinates)) if steps is None else steps
     stride = int(rows[1]) if len(rows) < len(losses) else 1
     jumps = _jumps(points, turns, surface)
+    if no_steps is not None:
+        jumps |= np.diff(np.cumsum(no_steps)[rows]) > 0
     return Path(points, heights, steps[rows], turns, jumps, counts, stride)
 
 
