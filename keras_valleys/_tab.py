@@ -227,6 +227,6 @@ class PathChunks:
             coordinates, found = self._record.coordinates(coordinates), self._record.valleys
         losses = [math.nan if row.loss is None else row.loss for row in rows]
         steps = [row.step for row in rows]
-        no_steps = [row.step for row in rows if row.no_step]
+        no_steps = [row.step for row in rows if getattr(row, "no_step", False)]
         known = coordinates, distances, found, self._past
         return path_rows(steps, losses, *known, no_steps=no_steps)

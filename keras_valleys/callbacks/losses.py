@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from keras_valleys.callbacks.means import (
+    Change,
     LogSearch,
     LossTracker,
     agree,
@@ -99,9 +100,10 @@ class StepLosses:
         """
         changes = self._source.changes(seen)
         undone, source = self._undone(seen, changes)
-        if source == UNDONE and len(changes) == 1 and self._key != "":
-            self._key = self._step_loss_key(seen, *changes)
-            self._mean = Mean(seen.number, changes[0].size, changes[0].count, seen.logs["loss"])
+        if source == UNDONE and self._key != "" and len(changes or [undone]) == 1:
+            change = changes[0] if changes else Change(0.0, 0.0, undone, 1.0)
+            self._key = self._step_loss_key(seen, change)
+            self._mean = Mean(seen.number, change.size, change.count, seen.logs["loss"])
         if self._key:
             loss = float(seen.logs[self._key])
             if source != UNDONE:

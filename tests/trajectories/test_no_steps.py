@@ -42,3 +42,12 @@ def test_they_derail_nothing():
         path = kv.trajectories.Trajectory(range(4), weights, losses, no_steps=no_steps)
         found = kv.valleys.derailments(path, wave)
         assert [(one.step, one.rise) for one in found] == expected
+
+
+@pytest.mark.parametrize("no_steps, count", [([], 1), ([1], 0), ([2], 0), ([0, 3], 1)])
+def test_rows_in_no_valley_do_not_hide_them(no_steps, count):
+    x = np.linspace(-2, 3, 501)
+    wave = kv.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    weights = [[-0.9], [9.0], [0.8], [0.9]]
+    path = kv.trajectories.Trajectory(range(4), weights, np.zeros(4), no_steps=no_steps)
+    assert len(kv.valleys.derailments(path, wave)) == count
