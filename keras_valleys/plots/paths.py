@@ -27,6 +27,7 @@ class Path:
         steps: Array of shape `(n,)`.
         turns: Array of shape `(n, K)`: the periods by which coordinates were wrapped.
         jumps: Booleans of shape `(n - 1,)`: the way to the next row is not to be drawn.
+        unled: Booleans of shape `(n - 1,)`, those of `jumps` where no step led to the next row.
         hidden: How many rows are outside of the surface, and how many diverged.
         stride: One row in so many is here.
         projection: The whole path beside the surface.
@@ -37,6 +38,7 @@ class Path:
     steps: np.ndarray
     turns: np.ndarray
     jumps: np.ndarray
+    unled: np.ndarray
     hidden: tuple
     stride: int
     projection: Projection | None = None
@@ -80,10 +82,10 @@ def place(coordinates, losses, surface, *, steps=None, no_steps=None):
         heights = np.where(np.isnan(losses[rows]), height_on(points, surface), heights)
     steps = np.arange(len(coordinates)) if steps is None else steps
     stride = int(rows[1]) if len(rows) < len(losses) else 1
-    jumps = _jumps(points, turns, surface)
-    if no_steps is not None:
-        jumps |= np.diff(np.cumsum(no_steps)[rows]) > 0
-    return Path(points, heights, steps[rows], turns, jumps, counts, stride)
+    moved = np.zeros(len(coordinates), bool) if no_steps is None else no_steps
+    unled = np.diff(np.cumsum(moved)[rows]) > 0
+    jumps = _jumps(points, turns, surface) | unled
+    return Path(points, heights, steps[rows], turns, jumps, unled, counts, stride)
 
 
 def wrap(coordinates, surface):

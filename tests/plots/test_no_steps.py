@@ -29,6 +29,26 @@ def test_a_path_is_broken_where_such_a_row_is_thinned_out():
     assert found.steps[row] < 2000 <= found.steps[row + 1] and found.stride > 1
 
 
+@pytest.mark.parametrize("num_paths", [1, 2])
+def test_on_a_ring_no_line_leads_there(num_paths):
+    ring = kv.surfaces.Surface(np.cos(X), [X], [[1.0]], [0.0], periods=2 * np.pi, units="rad")
+
+    def num_ways(no_steps):
+        axes = kv.plots.circle(ring, [path(no_steps)] * num_paths).axes[0]
+        if num_paths == 1:
+            return len([part for one in axes.collections for part in _lengths(one)])
+        return sum(np.isnan(line.get_data_3d()[0]).sum() for line in axes.lines)
+
+    assert abs(num_ways([4]) - num_ways(())) == num_paths
+
+
+def _lengths(collection):
+    """The ways of a collection of lines that are colored by step."""
+    colored = getattr(collection, "get_array", lambda: None)()
+    parts = getattr(collection, "_segments3d", ())
+    return parts if colored is not None and len(parts) == len(colored) else ()
+
+
 def test_over_the_steps_there_is_a_gap():
     plots = kv.plots
     for figure, values in (
