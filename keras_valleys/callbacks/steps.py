@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_valleys._checks import check_whole, refusal
+from keras_valleys._results import same
 from keras_valleys._weights import flattener, select, statistics_of
 from keras_valleys.callbacks.counting import StepCount
 from keras_valleys.callbacks.losses import UNSEEN, Logged, StepLosses, logs_its_own
@@ -433,7 +434,7 @@ class StepReader:
         if self._flat is None:
             return None
         witness, self._witness = self._witness, None
-        if witness and self._losses.read() != witness:
+        if witness and not same(self._losses.read(), witness):  # a NaN stays one
             return True
         if self._open and self._open[-1][1].logs is None:
             row, _ = self._open[-1]
