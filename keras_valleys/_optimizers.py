@@ -140,15 +140,9 @@ def learning_rate_of(optimizer):
         return None
 
 
-def optimizer_name(model):
-    """The name of the optimizer that a model is compiled with, "" for none."""
-    return name_of(model.optimizer)
-
-
-def optimizer_settings(model):
+def optimizer_settings(optimizer):
     """The optimizer's name and learning rate, a number or the name of a schedule, if it tells."""
-    rate = learning_rate_of(model.optimizer)
-    settings = {"optimizer": optimizer_name(model)}
+    rate, settings = learning_rate_of(optimizer), {"optimizer": name_of(optimizer)}
     return settings if rate is None else {**settings, "learning_rate": rate}
 
 

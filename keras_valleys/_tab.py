@@ -68,7 +68,7 @@ class Past:
     heights: tuple = ()
 
 
-def path_rows(steps, losses, coordinates, distances, found, past=Past()):
+def path_rows(steps, losses, coordinates, distances, found, past=Past(), *, no_steps=()):
     """Rows `(T, 8 + K)` as `tensorboard_plugin_valleys.metadata` describes them.
 
     Args:
@@ -78,15 +78,16 @@ def path_rows(steps, losses, coordinates, distances, found, past=Past()):
         distances: Array of shape `(T,)`: the distance from the surface; NaN where unknown.
         found: The `Valleys` of the surface, or `None`.
         past: The `Past` of a path that goes on.
+        no_steps: Those of the steps to whose rows no step led: there nothing was derailed.
 
     Returns:
         The rows, and their `Past`.
     """
-    inside = np.full(len(steps), -1.0)
+    steps, inside = np.asarray(steps), np.full(len(steps), -1.0)
     if found is not None and len(steps):
         inside = found.at(coordinates)
     steps_and_past, inside_and_past = np.append(past.step, steps), np.append(past.valley, inside)
-    before, after = crossed_rows(inside_and_past).T
+    before, after = crossed_rows(inside_and_past, np.isin(steps_and_past, no_steps)).T
     left, left_at = np.full((2, len(steps)), -1.0)
     left[after - 1], left_at[after - 1] = inside_and_past[before], steps_and_past[before]
 
@@ -101,7 +102,10 @@ def path_rows(steps, losses, coordinates, distances, found, past=Past()):
             coordinates,
         ]
     )
-    return rows, _past(rows, len(events), past)
+    past = _past(rows, len(events), past)
+    if np.any(np.isin(steps[steps > past.step], no_steps)):  # led to a row in no valley
+        past = dataclasses.replace(past, step=-1.0, valley=-1.0)
+    return rows, past
 
 
 def _past(rows, num_events, past):
@@ -225,4 +229,6 @@ class PathChunks:
             coordinates, found = self._record.coordinates(coordinates), self._record.valleys
         losses = [math.nan if row.loss is None else row.loss for row in rows]
         steps = [row.step for row in rows]
-        return path_rows(steps, losses, coordinates, distances, found, self._past)
+        no_steps = [row.step for row in rows if getattr(row, "no_step", False)]
+        known = coordinates, distances, found, self._past
+        return path_rows(steps, losses, *known, no_steps=no_steps)

@@ -163,7 +163,8 @@ def _packed(name, trajectory, surface, found):
     inside = surface.origin.size == surface.losses.ndim
     distances = np.full(len(trajectory), np.nan) if inside else beside.distances
     losses = trajectory.losses
-    rows, past = path_rows(trajectory.steps, losses, beside.coordinates, distances, found)
+    known = losses, beside.coordinates, distances, found
+    rows, past = path_rows(trajectory.steps, *known, no_steps=trajectory.no_steps)
     shown = shown_range(found, past.heights)
     options = {"units": surface.units, "loss_kind": trajectory.loss_kind}
     return payload.path_payload(rows, surface.labels, name, shown, **options)

@@ -1,16 +1,28 @@
-"""The loss of each step of a fit, told from what Keras logs and from its loss tracker."""
+"""The loss of each step of a fit, told from what Keras logs and from the metrics behind it."""
 
 import dataclasses
 import math
 
-from keras_valleys._weights import to_numpy
+from keras_valleys.callbacks.means import (
+    Change,
+    LogSearch,
+    LossTracker,
+    agree,
+    agrees,
+    close,
+    flat,
+    is_mean,
+)
+from keras_valleys.callbacks.train_steps import has_own
 from keras_valleys.metrics import StepLoss
 
 UNSEEN = "not seen: with steps_per_execution > 1 Keras shows only the last loss of several"
 EXACT = "exact, from StepLoss"
 UNDONE = "the epoch's running mean undone, in float32"
 LOGGED = "as train_step logged it"
+RUNNING = "perhaps a running mean, as train_step logged it"
 MISSING = "not known: not logged, or the loss was reset within the epoch"
+LOST = "not known after a loss that is not finite, until the running mean is reset"
 
 
 @dataclasses.dataclass(slots=True)
@@ -19,14 +31,14 @@ class Logged:
 
     Attributes:
         number: Number of the step within the epoch.
-        before: The loss tracker's total and count before the step, `None` where not read.
+        before: What `StepLosses.read` told before the step, `None` where not read.
         after: The same after the step.
         logs: The logs at the end of the step, `None` until they are here.
     """
 
     number: int
-    before: tuple[float, float] | None = None
-    after: tuple[float, float] | None = None
+    before: dict | None = None
+    after: dict | None = None
     logs: dict | None = None
 
 
@@ -50,14 +62,24 @@ class Mean:
 class StepLosses:
     """Tells the losses of the steps of one fit, in order.
 
+    What Keras' own train_step logs is the running mean of its loss tracker. Another train_step may
+    log a loss as it is, or the results of other metrics: see `LogSearch`.
+
     Args:
         model: The model, built and compiled.
+        metrics: All metrics in use, where the model's train_step is not Keras' own.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, metrics=()):
         self._model = model
-        trackers = [metric for metric in model.metrics if metric.name == "loss"]
-        self._tracker = trackers[0] if trackers and hasattr(trackers[0], "count") else None
+        listed = flat(model.metrics)
+        named = [one for one in listed if one.name == "loss"]
+        self._source: LossTracker | LogSearch
+        if logs_its_own(model) or len(named) > 1 or not all(map(is_mean, named)):
+            distinct = {id(one): one for one in [*listed, *metrics]}
+            self._source = LogSearch(distinct.values(), model.variables)
+        else:
+            self._source = LossTracker(*(named or [None]))
         self._key = None  # of a StepLoss in the logs once it has proved right, "" if wrong
         self._mean = None  # the `Mean` after the last step, where it is known
 
@@ -66,11 +88,9 @@ class StepLosses:
         """Whether the next step's loss can only be known from the loss tracker."""
         return not self._key or self._mean is None
 
-    def read_tracker(self):
-        """Total and count of the loss tracker, `None` where there is none."""
-        if self._tracker is None:
-            return None
-        return tuple(float(to_numpy(v)) for v in (self._tracker.total, self._tracker.count))
+    def read(self):
+        """What each metric whose result may be the log has counted, by its number."""
+        return self._source.read()
 
     def of(self, seen):
         """The loss of a step, `None` where it is not known, and where it came from.
@@ -78,22 +98,30 @@ class StepLosses:
         Args:
             seen: The `Logged` of the step.
         """
-        undone = _undo_mean(seen)
-        if undone is not None and self._key != "":
-            self._key = self._step_loss_key(seen, undone)
-            (_, before), (_, count) = seen.before, seen.after
-            self._mean = Mean(seen.number, count - before, count, seen.logs["loss"])
+        changes = self._source.changes(seen)
+        undone, source = self._undone(seen, changes)
+        if source == UNDONE and self._key != "" and len(changes or [undone]) == 1:
+            change = changes[0] if changes else Change(0.0, 0.0, undone, 1.0)
+            self._key = self._step_loss_key(seen, change)
+            self._mean = Mean(seen.number, change.size, change.count, seen.logs["loss"])
         if self._key:
             loss = float(seen.logs[self._key])
-            if undone is None:
+            if source != UNDONE:
                 undone = self._check(seen, loss)
             return (loss, EXACT) if self._key else (undone, UNDONE)
-        if undone is not None:
-            return undone, UNDONE
-        advanced = seen.before is not None and seen.before != seen.after
-        if advanced or "loss" not in seen.logs:
+        return undone, source
+
+    def _undone(self, seen, changes):
+        """The step's loss without a StepLoss, and where it came from."""
+        if "loss" not in seen.logs:
             return None, MISSING
-        return float(seen.logs["loss"]), LOGGED
+        if changes is not None:
+            known = all(math.isfinite(one.total_before) for one in changes)
+            return (sum(one.undone for one in changes), UNDONE) if known else (None, LOST)
+        if not self._source.explains:
+            return float(seen.logs["loss"]), RUNNING if self._source.counts(seen) else LOGGED
+        # Disturbed by a `model.evaluate` in between; but a mean's first value is the loss.
+        return (float(seen.logs["loss"]), UNDONE) if self._source.began(seen) else (None, MISSING)
 
     def _check(self, seen, loss):
         """Compare the loss of a StepLoss with the mean; the right loss where the two differ."""
@@ -106,8 +134,8 @@ class StepLosses:
             return None
         count = last.count + last.size
         if not _is_next(last, count, mean * count, loss):
-            total, count = self.read_tracker() or (math.nan, 0)
-            if count <= last.count or not _close(total / count, mean, 1e-4):
+            total, count = self._source.now()
+            if count <= last.count or not close(total / count, mean, 1e-4):
                 return None  # a `model.evaluate` in between has reset it
             if not _is_next(last, count, total, loss):
                 self._key = ""
@@ -115,41 +143,25 @@ class StepLosses:
         self._mean = Mean(seen.number, count - last.count, count, mean)
         return None
 
-    def _step_loss_key(self, seen, undone):
+    def _step_loss_key(self, seen, change):
         """The key of a `StepLoss` that agrees with the tracker; "" where there is none."""
-        compiled = self._model.metrics  # built by the first step
-        inner = [m for metric in compiled for m in getattr(metric, "metrics", [metric])]
-        names = [metric.name for metric in inner if isinstance(metric, StepLoss)]
+        compiled = flat(self._model.metrics)  # built by the first step
+        names = [metric.name for metric in compiled if isinstance(metric, StepLoss)]
         keys = [k for k in seen.logs if any(k == n or k.endswith(f"_{n}") for n in names)]
         if len(keys) != 1:
             return ""
-        (_, before), (total, count) = seen.before, seen.after
-        scale = 0.0 if before == 0 else total / (count - before)
-        return keys[0] if _agree(undone, seen.logs[keys[0]], scale) else ""
+        if not math.isfinite(change.undone):  # any two that are not finite would agree
+            return self._key
+        return keys[0] if agrees(change, seen.logs[keys[0]]) else ""
 
 
-def _undo_mean(seen):
-    """The step's loss from the loss tracker, or `None` where the tracker does not tell it."""
-    if seen.before is None or seen.after is None or "loss" not in seen.logs:
-        return None
-    (total_before, count_before), (total, count) = seen.before, seen.after
-    if count <= count_before or not _close(total / count, seen.logs["loss"], 1e-4):
-        # Not used by this train_step, or disturbed by a `model.evaluate` in between; but the mean
-        # of an epoch's first step is its loss.
-        return float(seen.logs["loss"]) if count_before == 0 and count > 0 else None
-    return (total - total_before) / (count - count_before)
+def logs_its_own(model):
+    """Whether a model may log another loss than that of Keras' loss tracker."""
+    names = ("train_step", "make_train_function", "compute_metrics", "get_metrics_result")
+    return has_own(model, *names, "metrics")
 
 
 def _is_next(last, count, total, loss):
     """Whether a step of this loss leads from a mean to a total."""
     size = count - last.count
-    return _agree((total - last.value * last.count) / size, loss, total / size)
-
-
-def _agree(undone, loss, scale):
-    """Whether the two are equal but for the float32 rounding of a total of so many losses."""
-    return _close(undone, loss, 1e-5) or abs(undone - loss) <= 5e-7 * abs(scale)
-
-
-def _close(a, b, tolerance):
-    return a == b or abs(a - b) <= tolerance * abs(b) or (math.isnan(a) and math.isnan(b))
+    return agree((total - last.value * last.count) / size, loss, total / size)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_valleys._checks import check_kind, refusal
-from keras_valleys._optimizers import optimizer_name, optimizer_settings
+from keras_valleys._optimizers import name_of, optimizer_settings
 from keras_valleys._tab import PathChunks, SurfaceRecord
 from keras_valleys._weights import period_and_unit
 from keras_valleys.callbacks.steps import Row, StepCallback
@@ -49,8 +49,9 @@ class SurfaceBoard(StepCallback):
 
     Each fit writes a folder of its own: `log_dir`, or `log_dir-2`, `log_dir-3`, ... where it is
     occupied; the attribute `log_dir` says which. It may stand beside
-    `keras.callbacks.TensorBoard(log_dir)` in any order. Where the disk is full or `log_dir` cannot
-    be written, one warning is given and training goes on.
+    `keras.callbacks.TensorBoard(log_dir)` in any order. The last row, the report and
+    `valley/final_loss` are of the model after fit, and written when all callbacks have ended. Where
+    the disk is full or `log_dir` cannot be written, one warning is given and training goes on.
 
     Args:
         log_dir: Folder of the run; `tensorboard --logdir` takes its parent.
@@ -131,8 +132,6 @@ class SurfaceBoard(StepCallback):
             self._run.close()
         self._run = Run(EventWriter(self._asked_log_dir), first=len(self._places))
         self.log_dir = self._run.writer.log_dir
-        if self._draws:
-            self._prepare_frames(optimizer_name(self.model))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._plan_pictures(epoch)
@@ -153,6 +152,8 @@ class SurfaceBoard(StepCallback):
         if run.values is None:
             run.values = self._hyperparameters(place)
             run.writer.hparams(run.values)
+            if self._draws:
+                self._prepare_frames(name_of(self._step_reader.optimizer))
         self._places.append(place)
         self._write(place)
         done = place.step - self._places[run.first].step
@@ -168,6 +169,7 @@ class SurfaceBoard(StepCallback):
             loss = self.objective(self.objective.point())
             run.writer.scalar("valley/final_loss", loss, final.step)
         if self._draws:
+            self._prepare_frames(name_of(self._step_reader.optimizer))
             run.images.append(self._draw(places))
             run.writer.image("valley/path", self._animation(places), final.step)
         run.writer.text("valley/report", self._report(places[run.first :]), final.step)
@@ -178,7 +180,7 @@ class SurfaceBoard(StepCallback):
         vector = row.weights
         if vector.size > 1:
             vector = self._record.place(vector)
-        return Place(row.step, vector, row.loss if row.known else None)
+        return Place(row.step, vector, row.loss if row.known else None, row.no_step)
 
     def _write(self, place):
         """Write what is shown of a place: its scalars, and its row in the tab."""
@@ -194,7 +196,7 @@ class SurfaceBoard(StepCallback):
         if values:
             run.writer.scalars(values, place.step)
         if run.chunks is None:
-            names, label = self._tags, optimizer_name(self.model)
+            names, label = self._tags, name_of(self._step_reader.optimizer)
             options = {"units": self._units}
             run.chunks = PathChunks(run.writer, names, label, self._record, **options)
         run.chunks.add(place)
@@ -215,7 +217,7 @@ class SurfaceBoard(StepCallback):
         from keras_valleys import plots
 
         path, losses, steps = self._path(places)
-        image = self._frames.image(path, losses, steps[-1])
+        image = self._frames.image(path, losses, steps[-1], no_steps=_no_steps(places))
         self._run.writer.image("valley/surface", plots.encode(image), steps[-1])
         return image
 
@@ -225,7 +227,8 @@ class SurfaceBoard(StepCallback):
         run = self._run
         if len(run.images) >= NUM_FRAMES and run.schedule.is_even:
             return plots.animate(run.images)
-        return self._frames.animation(*self._path(places), num_frames=NUM_FRAMES)
+        options = {"num_frames": NUM_FRAMES, "no_steps": _no_steps(places)}
+        return self._frames.animation(*self._path(places), **options)
 
     def _path(self, places):
         """Coordinates (n, K), losses (n,) and steps (n,) of places."""
@@ -265,7 +268,7 @@ class SurfaceBoard(StepCallback):
 
     def _hyperparameters(self, place):
         starts = {f"start_{tag}": float(f"{value:.7g}") for tag, value in self._named(place)}
-        return {**optimizer_settings(self.model), **starts, **self.hparams}
+        return {**optimizer_settings(self._step_reader.optimizer), **starts, **self.hparams}
 
     def _report(self, places):
         """A table in Markdown of this fit's places, the final one last."""
@@ -281,7 +284,10 @@ class SurfaceBoard(StepCallback):
         for name, found in (("first", known), ("best", best), ("last", known[::-1])):
             lines += [f"| {name} loss | {r.loss:.6g} (step {r.step}) |" for r in found[:1]]
         if self._valleys is not None:
-            lines += self._valleys.report(*self._path(places))
+            path, losses, steps = self._path(places)
+            lines += self._valleys.report(path, losses, steps, steps[_no_steps(places)])
+        if final.no_step:
+            lines.append(f"| the final weights are | set after step {final.step - 1} |")
         lines.append(f"| losses are | {self.loss_source} |")
         return "\n".join(lines)
 
@@ -295,11 +301,18 @@ class Place:
         vector: The weight of a model with one, else the coordinates on the surface and, last, the
             distance from it; empty where a larger model has no surface.
         loss: The row's loss, `None` where it is not known.
+        no_step: Whether no step led there.
     """
 
     step: int
     vector: np.ndarray
     loss: float | None
+    no_step: bool = False
+
+
+def _no_steps(places):
+    """Booleans of shape `(n,)`: to which places no step led."""
+    return np.array([place.no_step for place in places], bool)
 
 
 @dataclasses.dataclass
@@ -369,13 +382,14 @@ class ValleyVisits:
         origin, direction = self._line
         return self.valleys.at((float(vector[0]) - origin) / direction)
 
-    def report(self, coordinates, losses, steps):
+    def report(self, coordinates, losses, steps, no_steps):
         """Rows of a table in Markdown: the valleys visited, in order, and the derailments."""
         indices = self.valleys.at(coordinates)
         visited = list(dict.fromkeys(indices[indices >= 0].tolist()))
         names = [self._name(self.valleys[index]) for index in visited[:MAX_LINES]]
         more = [f"{len(visited) - MAX_LINES} more"] * (len(visited) > MAX_LINES)
-        found = passages(self.valleys, coordinates, losses=losses, steps=steps)
+        path = {"losses": losses, "steps": steps, "no_steps": no_steps}
+        found = passages(self.valleys, coordinates, **path)
         lines = [
             f"| valleys visited | {', '.join(names + more) or 'none'} |",
             f"| derailments | {len(found)} |",

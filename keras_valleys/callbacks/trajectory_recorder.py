@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_valleys._optimizers import optimizer_name
+from keras_valleys._optimizers import name_of
 from keras_valleys._weights import moved
 from keras_valleys.callbacks.steps import Row, Selection, StepCallback
 from keras_valleys.trajectories import Trajectory
@@ -13,16 +13,21 @@ class TrajectoryRecorder(StepCallback):
 
     `recorder.trajectory` is a `keras_valleys.trajectories.Trajectory`, during fit and after it,
     also after an exception or Ctrl-C. Row `t` is the state before update `t`; the last row holds
-    the final weights, those that the model has after `fit`: optimizers with `use_ema`, and
-    ScheduleFreeAdamW, replace the weights after the last step. A second fit goes on with the steps.
+    the final weights, those that the model has after `fit`, whatever callbacks do at its end and
+    in whatever order they stand. Where these are not the weights after the last step, because the
+    optimizer has averaged them (`use_ema`) or `EarlyStopping` restored the best ones,
+    `trajectory.no_steps` has that row's step. A second fit goes on with the steps.
 
     The losses are exact if the model is compiled with `keras_valleys.metrics.StepLoss`. Otherwise
     the running mean that Keras logs is undone, to float32 rounding, which grows with the steps of
-    an epoch: 1e-4 after a thousand. `trajectory.loss_source` says which. With
-    `steps_per_execution=k` only every k-th state is seen, and no loss belongs to it: the losses are
-    NaN. Recorded losses are of single batches in training mode; the true ones at each row are
-    measured by `keras_valleys.trajectories.measured`, with the statistics of that row, such as the
-    means of BatchNormalization, which are recorded where they move.
+    an epoch: 1e-4 after a thousand; after a loss that is not finite those of the rest of the epoch
+    are not known. A `train_step` of your own may log the loss itself, or the mean of a metric,
+    wherever that is kept, which is undone; of another aggregate the logs are kept as they are.
+    `trajectory.loss_source` says which. With `steps_per_execution=k` only every k-th state is seen,
+    and no loss belongs to it: the losses are NaN. Recorded losses are of single batches in training
+    mode; the true ones at each row are measured by `keras_valleys.trajectories.measured`, with the
+    statistics of that row, such as the means of BatchNormalization, which are recorded where they
+    move.
 
     Neither the history nor the weights of the run are changed.
 
@@ -31,7 +36,8 @@ class TrajectoryRecorder(StepCallback):
         weights: Record only some of the trainable weights: a list of variables, layers, or names
             such as "dense", "dense/kernel" or "kernel", each of which selects the variables with
             that name or layer in their path. `None` records all.
-        label: Name of the run; `None` takes the optimizer's class name.
+        label: Name of the run; `None` takes the class name of the optimizer that moves the weights,
+            "" where that is not one.
 
     Raises:
         ValueError: At once for an impossible argument, at the start of fit for names that select
@@ -52,28 +58,25 @@ class TrajectoryRecorder(StepCallback):
     def __init__(self, every: int = 1, weights: Selection = None, label: str | None = None) -> None:
         super().__init__(every, weights, statistics=True)
         self.label = label
-        self._optimizer_name = ""
         self._rows: list[Row] = []
 
     @property
     def trajectory(self) -> Trajectory:
         """What was recorded so far, as a `keras_valleys.trajectories.Trajectory`."""
         rows = [*self._rows, *self.rows_ahead]
-        variables = self._steps.statistics
+        reader = self._step_reader
         others = np.stack([row.statistics for row in rows]) if rows else np.empty((0, 0))
-        statistics, names = moved(variables, others)
+        statistics, names = moved(reader.statistics, others)
         return Trajectory(
             steps=np.array([row.step for row in rows], "int64"),
             weights=np.stack([row.weights for row in rows]) if rows else np.empty((0, 0)),
             losses=np.array([row.loss for row in rows]),
-            label=self._optimizer_name if self.label is None else self.label,
+            label=name_of(reader.optimizer) if self.label is None else self.label,
             loss_source=self.loss_source,
             statistics=statistics,
             statistics_names=names,
+            no_steps=np.array([row.step for row in rows if row.no_step], "int64"),
         )
-
-    def on_fit_begin(self) -> None:
-        self._optimizer_name = optimizer_name(self.model)
 
     def on_row(self, row: Row) -> None:
         self._rows.append(row)

@@ -82,9 +82,10 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
     for path, phi, style in zip(paths, angles, path_styles(trajectories), strict=True):
         points = on_ring(phi, np.where(path.heights <= top, path.heights, np.nan))
         if len(paths) == 1:
-            _color_by_step(axes, points, path.steps, look)
+            _color_by_step(axes, points, path, look)
         else:
-            handles.append(_draw_path(axes, points, style, look))
+            broken = np.insert(points, np.flatnonzero(path.unled) + 1, np.nan, axis=0)
+            handles.append(_draw_path(axes, broken, style, look))
     if len(paths) > 1:
         add_legend(axes.figure, look, handles, loc="center right")
     kind = f"loss of the path{'s' * (len(paths) > 1)}: {kinds_of(trajectories)}" if paths else ""
@@ -199,9 +200,9 @@ def _draw_path(axes, points, style, look):
     return Line2D([], [], **look_of_line)
 
 
-def _color_by_step(axes, points, steps, look):
-    segments = np.stack([points[:-1], points[1:]], axis=1)
-    drawn = np.all(np.isfinite(segments), axis=(1, 2))
+def _color_by_step(axes, points, path, look):
+    steps, segments = path.steps, np.stack([points[:-1], points[1:]], axis=1)
+    drawn = ~path.unled & np.all(np.isfinite(segments), axis=(1, 2))
     seen = np.all(np.isfinite(points), axis=1)
     span = steps[[0, -1]] if len(steps) else (0, 1)
     line = Line3DCollection(

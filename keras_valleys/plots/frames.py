@@ -112,7 +112,14 @@ class SurfaceFrames:
         self._palette = Image.new("P", (1, 1))
         self._palette.putpalette(self._colors)
 
-    def image(self, coordinates: ArrayLike, losses: ArrayLike, step: int) -> Image.Image:
+    def image(
+        self,
+        coordinates: ArrayLike,
+        losses: ArrayLike,
+        step: int,
+        *,
+        no_steps: ArrayLike | None = None,
+    ) -> Image.Image:
         """The path so far, as a palette image of the frame's size.
 
         Args:
@@ -121,6 +128,8 @@ class SurfaceFrames:
             losses: Array of shape `(n,)`, NaN where unknown. On a 1-D surface an unknown loss is
                 drawn at the surface's height.
             step: Number of updates made.
+            no_steps: Booleans of shape `(n,)`: whether no step led to a row; no line is drawn on
+                the way there. `None` for nowhere.
 
         Returns:
             A `PIL.Image.Image`.
@@ -128,7 +137,7 @@ class SurfaceFrames:
         Raises:
             ValueError: The shapes do not belong together.
         """
-        self._set_path(coordinates, losses, step)
+        self._set_path(coordinates, losses, step, no_steps)
         canvas = self.figure.canvas
         canvas.restore_region(self._background)
         for artist in self._artists:
@@ -144,12 +153,25 @@ class SurfaceFrames:
         image.putpalette(self._colors)
         return image
 
-    def png(self, coordinates: ArrayLike, losses: ArrayLike, step: int) -> bytes:
+    def png(
+        self,
+        coordinates: ArrayLike,
+        losses: ArrayLike,
+        step: int,
+        *,
+        no_steps: ArrayLike | None = None,
+    ) -> bytes:
         """What `image` returns, as the bytes of a PNG."""
-        return encode(self.image(coordinates, losses, step))
+        return encode(self.image(coordinates, losses, step, no_steps=no_steps))
 
     def animation(
-        self, coordinates: ArrayLike, losses: ArrayLike, steps: ArrayLike, num_frames: int = 30
+        self,
+        coordinates: ArrayLike,
+        losses: ArrayLike,
+        steps: ArrayLike,
+        num_frames: int = 30,
+        *,
+        no_steps: ArrayLike | None = None,
     ) -> bytes:
         """The whole path as it grows, as an animated GIF that loops.
 
@@ -158,6 +180,7 @@ class SurfaceFrames:
             losses: Array of shape `(n,)`, NaN where unknown.
             steps: Array of shape `(n,)`: the step of each row.
             num_frames: Number of frames, evenly spaced over the rows; the last stays for 2 s.
+            no_steps: As for `image`.
 
         Returns:
             The bytes of the animation.
@@ -176,7 +199,10 @@ class SurfaceFrames:
                 "Record a step first.",
             )
         lengths = np.unique(np.linspace(1, len(known), num_frames).round().astype(int))
-        return animate([self.image(places[:n], known[:n], numbers[n - 1]) for n in lengths])
+        moved = np.zeros(len(known), bool) if no_steps is None else np.asarray(no_steps, bool)
+        return animate(
+            [self.image(places[:n], known[:n], numbers[n - 1], no_steps=moved[:n]) for n in lengths]
+        )
 
     def _draw_surface(self, look):
         if self._surface.losses.ndim == 1:
@@ -215,10 +241,12 @@ class SurfaceFrames:
             )
         return coordinates, losses
 
-    def _set_path(self, coordinates, losses, step):
+    def _set_path(self, coordinates, losses, step, no_steps):
         coordinates, losses = self._checked(coordinates, losses)
         rows = thin(len(losses), NUM_ROWS)
-        path = place(coordinates[rows], losses[rows], self._surface)
+        moved = np.zeros(len(losses), bool) if no_steps is None else np.asarray(no_steps, bool)
+        breaks = np.diff(np.cumsum(moved)[rows], prepend=0) > 0  # of any row that is left out, too
+        path = place(coordinates[rows], losses[rows], self._surface, no_steps=breaks)
         columns = path.points * scales_of(self._surface)
         if columns.shape[1] == 1:
             columns = np.column_stack([columns, path.heights])
@@ -229,6 +257,8 @@ class SurfaceFrames:
         )
         if len(coordinates) and not np.all(np.isfinite(coordinates[-1])):
             loss = ", diverged"
+        if moved[-1:].any():
+            loss += ", weights set"
         self._caption.text = f"step {step}{self._of_steps}{loss}"
 
 

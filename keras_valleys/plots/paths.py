@@ -24,6 +24,7 @@ class Path:
         steps: Array of shape `(n,)`.
         turns: Array of shape `(n, K)`: the periods by which coordinates were wrapped.
         jumps: Booleans of shape `(n - 1,)`: the way to the next row is not to be drawn.
+        unled: Booleans of shape `(n - 1,)`, those of `jumps` where no step led to the next row.
         hidden: How many rows are outside of the surface, and how many diverged.
         stride: One row in so many is here.
         projection: The whole path beside the surface.
@@ -34,6 +35,7 @@ class Path:
     steps: np.ndarray
     turns: np.ndarray
     jumps: np.ndarray
+    unled: np.ndarray
     hidden: tuple
     stride: int
     projection: Projection | None = None
@@ -46,12 +48,18 @@ class Path:
 def path_of(trajectory, surface):
     """The `Path` of a trajectory."""
     found = on_surface(trajectory, surface)
-    path = place(found.coordinates, trajectory.losses, surface, steps=trajectory.steps)
+    no_steps = np.isin(trajectory.steps, trajectory.no_steps)
+    known = found.coordinates, trajectory.losses, surface
+    path = place(*known, steps=trajectory.steps, no_steps=no_steps)
     return dataclasses.replace(path, projection=found)
 
 
-def place(coordinates, losses, surface, *, steps=None):
-    """The `Path` of raw coordinates `(n, K)` and losses `(n,)`."""
+def place(coordinates, losses, surface, *, steps=None, no_steps=None):
+    """The `Path` of raw coordinates `(n, K)` and losses `(n,)`.
+
+    `no_steps`, booleans of shape `(n,)`, tells to which rows no step led: nothing is drawn on the
+    way there.
+    """
     coordinates = np.where(np.isfinite(coordinates), coordinates, np.nan)
     losses = np.asarray(losses, "float64")
     diverged = np.isinf(losses) | np.any(np.isnan(coordinates), axis=1)
@@ -66,8 +74,10 @@ def place(coordinates, losses, surface, *, steps=None):
         heights = np.where(np.isnan(losses[rows]), height_on(points, surface), heights)
     steps = np.arange(len(coordinates)) if steps is None else steps
     stride = int(rows[1]) if len(rows) < len(losses) else 1
-    jumps = _jumps(points, turns, surface)
-    return Path(points, heights, steps[rows], turns, jumps, counts, stride)
+    moved = np.zeros(len(coordinates), bool) if no_steps is None else no_steps
+    unled = np.diff(np.cumsum(moved)[rows]) > 0
+    jumps = _jumps(points, turns, surface) | unled
+    return Path(points, heights, steps[rows], turns, jumps, unled, counts, stride)
 
 
 def wrap(coordinates, surface):

@@ -119,12 +119,14 @@ def _over_steps(paths, rows, look, ylabel, kinds=None):
     for path, row, style, kind in zip(paths, rows, styles, kinds, strict=True):
         diverged += int(np.sum(np.isinf(row) | ~np.all(np.isfinite(path.weights), axis=1)))
         every = max(1, len(row) // (120 if len(paths) == 1 else 12))
-        values = np.where(np.isfinite(row), row, np.nan)
+        moved = np.flatnonzero(np.isin(path.steps, path.no_steps))  # the line breaks there
+        values = np.insert(np.where(np.isfinite(row), row, np.nan), moved, np.nan)
+        steps = np.insert(path.steps, moved, path.steps[moved])
         size = 3 if len(paths) == 1 else 5
         options = dict(
             style, label=style["label"] + kind, linewidth=1.8, markersize=size, markevery=every
         )
-        handles += axes.plot(path.steps, values, **options)
+        handles += axes.plot(steps, values, **options)
     add_note(axes, look, [f"{diverged} steps diverged" if diverged else ""])
     if len(paths) > 1:
         add_legend(figure, look, handles)

@@ -33,9 +33,13 @@ class Trajectory(Result, Saved, kind="trajectory"):
             `keras_valleys.objectives.Objective.statistics_names`.
         loss_kind: "recorded": as the fit had them, each of its step's batch in training mode. Or
             "true": of all rows of an objective in evaluation mode, as `measured` gives them.
+        no_steps: Those of `steps` at which no step led to the row from the one before: at the end
+            of a run, where an optimizer has averaged the weights after the last step or
+            `EarlyStopping` restored the best ones, and where weights were set between two fits.
 
     Raises:
-        ValueError: The shapes do not belong together, or the steps do not rise.
+        ValueError: The shapes do not belong together, the steps do not rise, or `no_steps` are not
+            among them.
 
     Example:
 
@@ -52,6 +56,7 @@ class Trajectory(Result, Saved, kind="trajectory"):
     statistics: np.ndarray = typing.cast("np.ndarray", None)  # `None` becomes none, shape (T+1, 0)
     statistics_names: tuple[str, ...] = ()
     loss_kind: str = "recorded"
+    no_steps: np.ndarray = typing.cast("np.ndarray", ())
 
     if typing.TYPE_CHECKING:  # it takes what these can be made of
 
@@ -65,6 +70,7 @@ class Trajectory(Result, Saved, kind="trajectory"):
             statistics: ArrayLike | None = None,
             statistics_names: Sequence[str] = (),
             loss_kind: str = "recorded",
+            no_steps: ArrayLike = (),
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -115,7 +121,15 @@ class Trajectory(Result, Saved, kind="trajectory"):
                 {"loss_kind": self.loss_kind},
                 "Use 'recorded' for what a fit had; `measured` gives the true losses.",
             )
-        self._set(steps=steps, weights=weights, losses=losses)
+        no_steps = np.asarray(self.no_steps)
+        if no_steps.ndim != 1 or not np.all(np.isin(no_steps, steps)):
+            raise refusal(
+                "Trajectory",
+                "`no_steps` to be some of `steps`",
+                {"no_steps": self.no_steps},
+                "Leave it out where each row is a step's.",
+            )
+        self._set(steps=steps, weights=weights, losses=losses, no_steps=frozen(no_steps, "int64"))
         self._set(statistics=statistics, statistics_names=names)
 
     def __len__(self) -> int:

@@ -57,7 +57,8 @@ def derailments(
 
     Returns:
         List of `Derailment`, in the order of the steps. Rows that are in no basin, because they
-        are outside of the surface or not finite, are skipped.
+        are outside of the surface or not finite, are skipped. Where no step led to a row (see
+        `no_steps` of `keras_valleys.trajectories.Trajectory`) nothing was derailed.
 
     Raises:
         ValueError: As for `find_valleys`, or the trajectory has another number of weights.
@@ -86,11 +87,22 @@ def derailments(
             "Give these arguments to `find_valleys`.",
         )
     coordinates = project(trajectory.weights, valleys.surface)
-    return passages(valleys, coordinates, losses=trajectory.losses, steps=trajectory.steps)
+    return passages(
+        valleys,
+        coordinates,
+        losses=trajectory.losses,
+        steps=trajectory.steps,
+        no_steps=trajectory.no_steps,
+    )
 
 
 def passages(
-    valleys: Valleys, coordinates: ArrayLike, *, losses: ArrayLike, steps: ArrayLike
+    valleys: Valleys,
+    coordinates: ArrayLike,
+    *,
+    losses: ArrayLike,
+    steps: ArrayLike,
+    no_steps: ArrayLike = (),
 ) -> list[Derailment]:
     """The derailments of a path that is given by its coordinates on the surface.
 
@@ -99,6 +111,7 @@ def passages(
         coordinates: Array of shape `(n, K)`.
         losses: Array of shape `(n,)`; NaN where the loss is not known.
         steps: Integers of shape `(n,)`.
+        no_steps: Those of `steps` to whose rows no step led.
 
     Returns:
         List of `Derailment`.
@@ -115,7 +128,8 @@ def passages(
     [(0, -1.0)]
     """
     indices, steps = np.asarray(valleys.at(coordinates)), np.asarray(steps)
-    pairs, known = crossed_rows(indices), np.asarray(losses, "float64")
+    pairs = crossed_rows(indices, np.isin(steps, no_steps))
+    known = np.asarray(losses, "float64")
     with np.errstate(invalid="ignore"):
         rises = known[pairs[:, 1]] - known[pairs[:, 0]]
     return [
@@ -124,15 +138,16 @@ def passages(
     ]
 
 
-def crossed_rows(indices):
+def crossed_rows(indices, no_steps=None):
     """The rows of a path between which it leaves one valley for another.
 
     Args:
         indices: Integers of shape `(n,)`: the index of the valley that each row is in, -1 for none.
+        no_steps: Booleans of shape `(n,)`: whether no step led to a row; `None` for nowhere.
 
     Returns:
         Integers `(D, 2)`: of each derailment the last row in the one valley, and the next, in
-        another. Rows in no valley are skipped.
+        another. Rows in no valley are skipped, and ways on which no step led to a row.
 
     Example:
 
@@ -142,4 +157,8 @@ def crossed_rows(indices):
     indices = np.asarray(indices)
     rows = np.flatnonzero(indices >= 0)
     changed = np.flatnonzero(np.diff(indices[rows]))
-    return np.stack([rows[changed], rows[changed + 1]], axis=1)
+    pairs = np.stack([rows[changed], rows[changed + 1]], axis=1)
+    if no_steps is None or not np.any(no_steps):
+        return pairs
+    before, after = np.cumsum(no_steps)[pairs].T
+    return pairs[before == after]

@@ -187,9 +187,9 @@ def test_no_state_is_born_after_init():
     made = {"recorder": kv.callbacks.TrajectoryRecorder, "keeps": Keeps}
     for make in made.values():
         callback = make()
-        before = set(vars(callback)), set(vars(callback._steps))
+        before = set(vars(callback)), set(vars(callback._step_reader))
         fit(rosette_model(), callback)
-        assert (set(vars(callback)), set(vars(callback._steps))) == before
+        assert (set(vars(callback)), set(vars(callback._step_reader))) == before
 
 
 class Mine(kv.callbacks.StepCallback):
@@ -202,6 +202,11 @@ class Mine(kv.callbacks.StepCallback):
 
     def on_row(self, row):
         self._step += 1
+
+    def finish(self):
+        raise AssertionError("not called by anyone")
+
+    _finish = _hand_on = _read = _write = _begin = _end = _settle = finish
 
 
 def test_names_of_a_subclass_do_not_disturb():
