@@ -120,7 +120,7 @@ def test_what_has_no_loss_is_refused():
             model.compile("sgd")
         with pytest.raises(ValueError, match="compiled with a loss"):
             Objective(model, x, np.ones((4, 2)))
-    with pytest.raises(ValueError, match="expects a Keras model"):
+    with pytest.raises(ValueError, match="expects `model` to be a Keras model"):
         Objective(lambda x: x, x)
 
     class Silent(models.Subclassed):

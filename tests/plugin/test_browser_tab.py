@@ -24,7 +24,10 @@ OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 WATCH_STEPS = """
 window.steps = [];
 const view = document.querySelector(".valleys");
-const watcher = new MutationObserver(() => window.steps.push(Number(view.dataset.step)));
+let last = view.dataset.step;
+const watcher = new MutationObserver(() => {
+  if (view.dataset.step !== last) window.steps.push(Number((last = view.dataset.step)));
+});
 watcher.observe(view, { attributes: true, attributeFilter: ["data-step"] });
 """
 
