@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+import weakref
 
 import keras
 import numpy as np
@@ -12,6 +13,12 @@ from keras_valleys._checks import as_numbers, check_kind, check_whole, refusal
 from keras_valleys._linalg import leading
 from keras_valleys._results import Result, counted, frozen
 from keras_valleys.objectives import CALL_BYTES, Objective
+
+ROUNDING = 1e-5  # of a loss in float32, relative; of many rows and layers
+
+# Whose derivatives were compared with the loss.
+_SLOPES: weakref.WeakSet = weakref.WeakSet()
+_CURVATURES: weakref.WeakSet = weakref.WeakSet()
 
 __all__ = ["Sharpness", "gradient", "hessian_vector_product", "sharpness"]
 
@@ -72,7 +79,8 @@ def gradient(objective: Objective, points: ArrayLike | None = None) -> np.ndarra
         Array of shape `(..., P)`.
 
     Raises:
-        ValueError: Points have another size than P.
+        ValueError: Points have another size than P, or what the backend gives is not the slope of
+            the loss: it is compared with differences of the loss once per Objective.
 
     Example:
 
@@ -84,8 +92,10 @@ def gradient(objective: Objective, points: ArrayLike | None = None) -> np.ndarra
     """
     check_kind("gradient", "objective", objective=objective)
     points = objective.point() if points is None else points
-    points = _as_points("gradient", objective, points=points)
-    return _by_rows(objective, _gradients, points)
+    rows = _as_points("gradient", objective, points=points)
+    if rows.size:
+        _check_slope("gradient", objective, rows.reshape(-1, objective.size)[0])
+    return _by_rows(objective, _gradients, rows)
 
 
 def hessian_vector_product(
@@ -93,8 +103,7 @@ def hessian_vector_product(
 ) -> np.ndarray:
     """The Hessian of the loss at a point, times each vector.
 
-    The Hessian itself, `(P, P)` numbers, is never formed. Layers that the backend cannot
-    differentiate twice raise the backend's own error.
+    The Hessian itself, `(P, P)` numbers, is never formed.
 
     Args:
         objective: A `keras_valleys.objectives.Objective` over P weights.
@@ -105,7 +114,8 @@ def hessian_vector_product(
         Array of shape `(..., P)`.
 
     Raises:
-        ValueError: The point or the vectors have another size than P.
+        ValueError: The point or the vectors have another size than P, or what the backend gives is
+            no second derivative of the loss: that it is symmetric is checked once per Objective.
 
     Example:
 
@@ -119,6 +129,7 @@ def hessian_vector_product(
     check_kind("hessian_vector_product", "objective", objective=objective)
     vectors = _as_points("hessian_vector_product", objective, vectors=vectors)
     point = _as_point("hessian_vector_product", objective, point)
+    _check_curvature("hessian_vector_product", objective, point)
     return _by_rows(objective, _products, vectors, point)
 
 
@@ -154,7 +165,7 @@ def sharpness(
 
     Raises:
         ValueError: The point has another size than P, a number is out of range, or the Hessian is
-            not finite at the point.
+            not finite at the point, or not symmetric as the backend gives it.
 
     Warns:
         RuntimeWarning: Residuals are above the tolerance after about 2000 products, or because the
@@ -179,6 +190,7 @@ def sharpness(
     if not tolerance > 0:
         raise refusal("sharpness", "`tolerance` > 0", {"tolerance": tolerance}, "Use 1e-4.")
     point = _as_point("sharpness", objective, point)
+    _check_curvature("sharpness", objective, point)
 
     def multiply(vector):
         # One at a time: one compiled function for all of them, and no more memory.
@@ -216,6 +228,93 @@ def sharpness(
         pairs.residuals,
         pairs.num_products + count,
         pairs.converged,
+    )
+
+
+def _check_slope(owner, objective, point):
+    """Refuse a gradient that is not the slope of the loss; once per Objective.
+
+    Along a random direction the gradient gives a slope, and two losses on either side give another.
+    The two may differ at a kink, and are compared at three places before anything is refused.
+    """
+    if objective in _SLOPES or not np.all(np.isfinite(point)):
+        return
+    random = np.random.default_rng(0)
+    scale = np.sqrt(np.mean(np.square(point, dtype="float64"))) or 1.0
+    for far in (0.0, 0.03, 0.1):
+        place = (point + far * scale * random.normal(size=point.shape)).astype(point.dtype)
+        direction = scale * random.normal(size=point.shape)
+        slope = objective.compute(_gradients, place[None])[0].astype("float64") @ direction
+        found, doubt = _slope_between(objective, place, direction)
+        # Nothing can be told where losses are not finite.
+        if not np.isfinite(slope + found) or abs(slope - found) <= doubt:
+            _SLOPES.add(objective)
+            return
+        if far and doubt <= 0.01 * abs(found):  # no kink is near a random place
+            break
+    raise refusal(
+        owner,
+        "a loss whose gradient, as the backend gives it, is its slope",
+        f"a slope of {found:.4g} by differences of the loss, and of {slope:.4g} by the gradient",
+        "Look for `stop_gradient`, rounding, NumPy or gradients of your own in the model or loss.",
+    )
+
+
+def _slope_between(objective, place, direction):
+    """The slope of the loss along a direction by differences, and how far it may be off.
+
+    Where the loss is smooth a wide and a narrow difference agree.
+    """
+    steps = np.array([1e-2, 1e-3])
+    ends = place + np.concatenate([-steps, steps])[:, None] * direction
+    losses = objective(ends.astype(place.dtype)).astype("float64")
+    wide, narrow = (losses[2:] - losses[:2]) / (2 * steps)
+    rounding = ROUNDING * np.abs(losses).max() / (2 * steps[0])
+    return wide, 3 * abs(wide - narrow) + 2e-3 * abs(wide) + rounding
+
+
+def _check_curvature(owner, objective, point):
+    """Refuse second derivatives that are none; once per Objective.
+
+    A Hessian is symmetric, v' H w = w' H v. Where the backend has no derivative of an operation's
+    gradient it gives zeros, and these are not symmetric, or all is zero.
+    """
+    if objective in _CURVATURES:
+        return
+    _check_slope(owner, objective, point)
+    one, other = np.random.default_rng(0).choice([-1.0, 1.0], (2, objective.size))
+    pairs = np.stack([one, other]).astype(point.dtype)
+    of_one, of_other = objective.compute(_products, pairs, point).astype("float64")
+    if np.all(np.isfinite([of_one, of_other])):
+        a, b = of_one @ other, of_other @ one
+        size = np.sqrt(objective.size)
+        noise = 1e-5 * size * (np.linalg.norm(of_one) + np.linalg.norm(of_other))
+        if abs(a - b) > 0.05 * max(abs(a), abs(b)) + noise:
+            raise _no_curvature(owner, f"v' H w = {a:.4g} and w' H v = {b:.4g}")
+        if not np.any(of_one) and _gradient_changes(objective, point, one):
+            raise _no_curvature(owner, "products that are all 0, of a gradient that changes")
+    _CURVATURES.add(objective)
+
+
+def _gradient_changes(objective, point, direction):
+    """Whether the gradient changes along a direction, and evenly: not by a jump at a kink."""
+    scale = np.sqrt(np.mean(np.square(point, dtype="float64"))) or 1.0
+    steps = scale * np.array([[-1e-2], [1e-2], [-1e-3], [1e-3]])
+    ends = (point + steps * direction).astype(point.dtype)
+    slopes = objective.compute(_gradients, ends).astype("float64")
+    wide, narrow = (slopes[1] - slopes[0]) / 10, slopes[3] - slopes[2]
+    rounding = ROUNDING * np.linalg.norm(slopes[0])
+    apart = np.linalg.norm(wide - narrow)
+    return np.linalg.norm(wide) > rounding and apart <= 0.1 * np.linalg.norm(wide) + rounding
+
+
+def _no_curvature(owner, found):
+    return refusal(
+        owner,
+        "a loss that the backend can differentiate twice",
+        found,
+        "Layers such as bilinear Resizing and UpSampling2D on TensorFlow have no second "
+        "derivative: use interpolation='nearest', or another backend.",
     )
 
 

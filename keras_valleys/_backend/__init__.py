@@ -163,6 +163,11 @@ def logs_of_test_step(model, mapping, data, follow):
     return _chosen.logs_of_test_step(model, mapping, data, follow)
 
 
+def normal_mode():
+    """A context in which tensors can be differentiated and assigned to: torch has one without."""
+    return _chosen.normal_mode()
+
+
 def reach(layers):
     """How a model is run so that it follows the values of Keras' scope past which it has ways.
 

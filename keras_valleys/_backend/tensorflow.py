@@ -1,5 +1,6 @@
 """TensorFlow: a function is traced once for any number of rows, and assigns to variables."""
 
+import contextlib
 import functools
 
 import keras
@@ -15,6 +16,7 @@ TOGETHER_VALUES = 2**15  # the overhead of `ops.map` is as long as a small model
 
 applier = shared.applier
 logs_of_test_step = shared.logs_of_test_step
+normal_mode = contextlib.nullcontext
 random_numbers_apart = shared.no_random_numbers_apart
 updated = shared.updated
 # What it cannot vectorize it would run in turn, more slowly than `ops.map`.
@@ -155,16 +157,21 @@ def build(optimizer, weights):
 
 
 def reach(layers):
-    return _with_functions_in_line
+    return _in_line
 
 
-def _with_functions_in_line(run):
-    """A `tf.function` that was traced before is part of the trace that is made."""
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
+def _in_line(run):
+    """A `tf.function` that was traced before is part of the trace, and nothing is traced again.
+
+    What is recomputed would run again in the backward pass, when the scope has closed.
+    """
+    before, recompute = tf.config.functions_run_eagerly(), tf.recompute_grad
     try:
+        tf.config.run_functions_eagerly(True)
+        tf.recompute_grad = lambda function: function
         return run()
     finally:
+        tf.recompute_grad = recompute
         tf.config.run_functions_eagerly(before)
 
 

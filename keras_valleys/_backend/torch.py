@@ -23,7 +23,20 @@ vectorized_map = ops.vectorized_map
 
 
 def compiled(function):
-    return torch.no_grad()(function)
+    @normal_mode()
+    @torch.no_grad()
+    def call(*arguments):
+        return function(*keras.tree.map_structure(_usable, arguments))
+
+    return call
+
+
+def normal_mode():
+    return torch.inference_mode(False)
+
+
+def _usable(tensor):
+    return tensor.clone() if torch.is_tensor(tensor) and tensor.is_inference() else tensor
 
 
 def to_numpy(tensor):

@@ -7,7 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_valleys._backend import applier, build, gradients, pays_together, updated
+from keras_valleys._backend import (
+    applier,
+    build,
+    gradients,
+    normal_mode,
+    pays_together,
+    updated,
+)
 from keras_valleys._checks import refusal
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._optimizers import check_made, decay_exclusions, parts_of
@@ -69,7 +76,9 @@ class Walker:
     def __init__(self, ground, candidate, num):
         self._ground, self._candidate = ground, candidate
         self._num, self._dtype, self.compiled = num, ground.objective.dtype, False
-        self._optimizer, self._weights = self._begin(np.zeros((num, ground.objective.size)), None)
+        with normal_mode():
+            zeros = np.zeros((num, ground.objective.size))
+            self._optimizer, self._weights = self._begin(zeros, None)
         self._advance = ground.objective.prepare(self._after)
 
     def __call__(self, starts, steps, marks=(), learning_rate=None):
@@ -78,6 +87,10 @@ class Walker:
         Returns:
             Array of shape `(len(starts), len(marks) + 1, P)`.
         """
+        with normal_mode():
+            return self._walk(starts, steps, marks, learning_rate)
+
+    def _walk(self, starts, steps, marks, learning_rate):
         padding = np.repeat(starts[-1:], self._num - len(starts), axis=0)
         fresh, weights = self._begin(np.concatenate([starts, padding]), learning_rate)
         values = [to_numpy(variable) for variable in [weights, *fresh.variables]]

@@ -15,6 +15,8 @@ KEPT_BYTES = 2**28  # data sets up to this size are read once and kept
 BATCH_BYTES = 2**24  # of inputs in a batch, where the user leaves its size open
 NUM_COMPARED = 3  # batches of a larger data set that are read twice at once
 
+UNKNOWN_TO_NUMPY = {"torch.bfloat16", "torch.float8_e4m3fn", "torch.float8_e5m2"}
+
 # An array, a structure of arrays, or a data set of batches.
 Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | keras.utils.PyDataset | Iterable[Any]
 
@@ -155,19 +157,20 @@ def count_values(x, shapes):
 
 
 def as_arrays(structure):
-    """Arrays as `model.evaluate` takes them: floats in Keras' own precision."""
+    """Copies of arrays as `model.evaluate` takes them: floats in Keras' own precision."""
 
     def as_array(leaf):
         if hasattr(leaf, "detach"):  # a torch tensor
             leaf = leaf.detach().cpu()
-        array = np.asarray(leaf)
+            leaf = leaf if str(leaf.dtype) not in UNKNOWN_TO_NUMPY else leaf.float()
+        array = np.array(leaf)  # what is given may be filled anew
         if array.dtype == object:
             raise _error(
                 "arrays, or a data set of batches of arrays",
                 f"{type(leaf).__name__}",
                 "Convert it to arrays of numbers",
             )
-        is_float = np.issubdtype(array.dtype, np.floating)
+        is_float = array.dtype.kind in "fV"  # "V" are those that NumPy does not know
         return array.astype(keras.config.floatx()) if is_float else array
 
     return keras.tree.map_structure(lambda a: None if a is None else as_array(a), structure)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from keras_valleys._backend import (
     compiled,
+    compiles_each_shape,
     logs_of_test_step,
     map_rows,
     num_replicas,
@@ -178,6 +179,7 @@ class Objective:
             model, statistics, lambda: model(first_batch[0], training=True)
         )
         self._follow = reach(list(layers_of(model)))
+        self._stand_ins = _stand_ins(model)
 
         def run():
             mapping = self._mapping(point, rest, [v.value for v in rest])
@@ -284,8 +286,9 @@ class Objective:
         losses = [np.empty(0, self.dtype)]
         for i in range(0, len(rows), at_once):
             part = slice(i, i + at_once)
-            own = None if numbers is None else numbers[part]
-            losses.append(self._losses(rows[part], numbers=own))
+            few = _padded(rows[part])
+            own = None if numbers is None else _padded(numbers[part])
+            losses.append(self._losses(few, numbers=own)[: len(rows[part])])
         return np.concatenate(losses).reshape(points.shape[:-1])
 
     def along(
@@ -429,7 +432,7 @@ class Objective:
             )
         chosen = {id(variable) for variable in self.variables}
         indices = [i for i, v in enumerate(self.model.trainable_variables) if id(v) in chosen]
-        return _rebuild, (self.model, self._given, indices)
+        return _rebuild, (keras.config.floatx(), self.model, self._given, indices)
 
     def _at_points(self, loss, rows):
         return map_rows(loss, rows, self.group)
@@ -488,7 +491,8 @@ class Objective:
         return ops.cast(found, self.dtype)
 
     def _model_loss(self, mapping, batch):
-        return model_loss(self.model, mapping, batch, self._follow)
+        with _standing_in(self.model, self._stand_ins):
+            return model_loss(self.model, mapping, batch, self._follow)
 
     def _mapping(self, point, variables, values):
         mapping = list(zip(variables, values, strict=True))
@@ -561,6 +565,18 @@ class Objective:
             )
 
 
+def _padded(rows):
+    """Rows, the last of them repeated, where a compiled function is compiled for each number.
+
+    The numbers are powers of 2, and above 64 an eighth part of one lies between them.
+    """
+    if not compiles_each_shape() or not len(rows):
+        return rows
+    unit = max(1, 2 ** (len(rows) - 1).bit_length() // 16)
+    whole = 2 ** (len(rows) - 1).bit_length() if len(rows) <= 64 else -(-len(rows) // unit) * unit
+    return np.concatenate([rows, np.repeat(rows[-1:], whole - len(rows), axis=0)])
+
+
 def _as_tensors(batch):
     return keras.tree.map_structure(
         lambda a: None if a is None else ops.convert_to_tensor(a), batch
@@ -571,7 +587,8 @@ def _as_array(tensor):
     return np.array(to_numpy(tensor))
 
 
-def _rebuild(model, given, indices):
+def _rebuild(floatx, model, given, indices):
+    keras.config.set_floatx(floatx)  # a new process begins with Keras' default
     return Objective(model, **given, variables=[model.trainable_variables[i] for i in indices])
 
 
@@ -599,6 +616,41 @@ def model_loss(model, mapping, batch, follow):
     with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
         loss = follow(run)
     return ops.mean(loss) * num_replicas()  # `evaluate` averages what is not reduced
+
+
+def _stand_ins(model):
+    """Unbuilt parts of a model that its first loss would build, as parts of our own.
+
+    Keras builds them from a batch that it draws in the first `fit`: if that were done before, the
+    same seeds would give another order of batches.
+    """
+    made = {}
+    loss, metrics = (vars(model).get(name) for name in ("_compile_loss", "_compile_metrics"))
+    if loss is not None and not loss.built:
+        made["_compile_loss"] = type(loss)(
+            loss._user_loss,
+            loss._user_loss_weights,
+            reduction=loss.reduction,
+            output_names=loss.output_names,
+        )
+    if metrics is not None and not metrics.built:
+        made["_compile_metrics"] = type(metrics)(
+            metrics._user_metrics,
+            metrics._user_weighted_metrics,
+            output_names=metrics.output_names,
+        )
+    return made
+
+
+@contextlib.contextmanager
+def _standing_in(model, parts):
+    """Parts of a model replaced for a while, past Keras' tracking of attributes."""
+    before = {name: vars(model)[name] for name in parts}
+    vars(model).update(parts)
+    try:
+        yield
+    finally:
+        vars(model).update(before)
 
 
 def check_model(model):
