@@ -183,15 +183,16 @@ def reach(layers):
     return _chosen.reach(layers)
 
 
-def read_past_scope(run, variables):
+def read_past_scope(run, point, variables):
     """The variables whose own values, and not those of Keras' scope, a function reads.
 
     Args:
-        run: Function without arguments, which runs a model within a scope, and returns the values
-            that the variables have in it.
+        run: Function of a point, which runs a model within a scope, and returns the values that the
+            variables have in it.
+        point: Tensor of shape `(P,)`.
         variables: Keras variables.
     """
-    return _chosen.read_past_scope(run, variables)
+    return _chosen.read_past_scope(run, point, variables)
 
 
 def num_replicas():

@@ -74,11 +74,11 @@ def reach(layers):
     return lambda run: run()
 
 
-def read_past_scope(run, variables):
-    values = run()  # Keras makes variables at the first loss, which it must not do in a trace
+def read_past_scope(run, point, variables):
+    values = run(point)  # Keras makes variables at the first loss, which it must not do in a trace
     # What is kept by a function that was compiled before is there in a second run.
     try:
-        kept = list(_constants(jax.make_jaxpr(run)()))
+        kept = list(_constants(jax.make_jaxpr(run)(point)))
     except (*ASKS_FOR_NUMBERS, AttributeError) as error:
         if not _asks_for_numbers(error):
             raise

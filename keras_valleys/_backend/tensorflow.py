@@ -175,9 +175,9 @@ def _in_line(run):
         tf.config.run_functions_eagerly(before)
 
 
-def read_past_scope(run, variables):
+def read_past_scope(run, point, variables):
     with tf.GradientTape() as tape:  # it notes what is read, of which nothing is differentiated
-        run()
+        run(point)
     read = {own.ref() for variable in tape.watched_variables() for own in _on_devices(variable)}
     return [v for v in variables if any(own.ref() in read for own in _on_devices(v.value))]
 

@@ -110,9 +110,9 @@ def _not_again(function, *args, use_reentrant=None, context_fn=None, **options):
     return function(*args, **options)
 
 
-def read_past_scope(run, variables):
+def read_past_scope(run, point, variables):
     with _Reads() as reads:
-        run()
+        run(point)
     return [v for v in variables if v.value.untyped_storage().data_ptr() in reads.places]
 
 

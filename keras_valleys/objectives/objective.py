@@ -181,13 +181,13 @@ class Objective:
         self._follow = reach(list(layers_of(model)))
         self._stand_ins = _stand_ins(model)
 
-        def run():
+        def run(point):
             mapping = self._mapping(point, rest, [v.value for v in rest])
             with self._statistics.counting(), self._statistics.in_use():
                 self._model_loss(mapping, first_batch)
             return [value for _, value in mapping[len(rest) :]]
 
-        self._check_follows(read_past_scope(run, self.variables))
+        self._check_follows(read_past_scope(run, point, self.variables))
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
         self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}

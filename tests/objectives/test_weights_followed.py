@@ -132,6 +132,13 @@ def test_weights_that_do_not_matter_are_not_refused():
     check_equal(model)
 
 
+def test_a_single_variable_that_is_the_whole_point():
+    model = built(layers.Dense(3, bias_initializer="random_normal"), layers.Dense(1))
+    made = objective(model, variables=model.layers[0].bias)
+    assert made.shapes == [(3,)]
+    assert len(np.unique(made(made.point() + np.array([[0.0], [1.0]], "float32")))) == 2
+
+
 def test_embeddings_that_no_row_asks_for_and_masks():
     tokens = np.array([[1, 2, 0], [2, 2, 0]])
     inputs = keras.Input((3,), dtype="int32")
