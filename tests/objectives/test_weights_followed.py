@@ -82,6 +82,9 @@ def objective(model, **options):
 
 def by_evaluate(model, points):
     """The loss of `model.evaluate` at weights that are set, one point after the other."""
+    if model.run_eagerly:  # on JAX Keras itself would build the loss in a trace
+        x, y = data()
+        model.compute_loss(x, y, model(x))
     before, losses = model.get_weights(), []
     made = objective(model)
     for point in points:
