@@ -1,5 +1,6 @@
-"""Paths, and files that are whole or not there: text, and arrays in one npz file without pickle."""
+"""Paths; whole files or none: text, and arrays in one npz without pickle; figures as PNG."""
 
+import io
 import os
 import re
 import uuid
@@ -46,6 +47,20 @@ def local_path(owner: str | tuple[str, ...], *, is_text: bool = False, **argumen
             "Leave out NUL and what cannot be encoded.",
         )
     return path
+
+
+def drawn(figure: Any) -> bytes:
+    """A figure of matplotlib as the bytes of a PNG of its own size and colors."""
+    file = io.BytesIO()
+    figure.savefig(
+        file,
+        format="png",
+        facecolor=figure.get_facecolor(),
+        dpi=figure.dpi,
+        bbox_inches=figure.bbox_inches,
+        pad_inches=0,
+    )
+    return file.getvalue()
 
 
 def write_archive(path: str | os.PathLike[str], kind: str, **fields: Any) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
 
 from keras_valleys._checks import is_kind, refusal, shortened
-from keras_valleys._files import local_path
+from keras_valleys._files import drawn, local_path
 
 __all__ = ["EventWriter", "hparams_value"]
 
@@ -364,7 +364,7 @@ def image_strings(image):
         except (OSError, SyntaxError, ValueError) as error:
             raise unfit("a PNG, JPEG or GIF image", f"{error}", "Encode it as PNG.") from error
     if _is_figure(image):
-        return image_strings(_drawn(image))
+        return image_strings(drawn(image))
     if isinstance(image, Image.Image):
         clear = "A" in image.mode or "transparency" in image.info
         image = image.convert("RGBA" if clear else "RGB")
@@ -387,20 +387,6 @@ def image_strings(image):
 def _is_figure(image):
     """Whether it is a figure of matplotlib, which need not be installed here."""
     return hasattr(image, "savefig") and hasattr(image, "bbox_inches")
-
-
-def _drawn(figure):
-    """A figure as the bytes of a PNG of its own size and colors."""
-    file = io.BytesIO()
-    figure.savefig(
-        file,
-        format="png",
-        facecolor=figure.get_facecolor(),
-        dpi=figure.dpi,
-        bbox_inches=figure.bbox_inches,
-        pad_inches=0,
-    )
-    return file.getvalue()
 
 
 def absolute_path(log_dir):

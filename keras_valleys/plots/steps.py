@@ -119,9 +119,7 @@ def _over_steps(paths, rows, look, ylabel, kinds=None):
     for path, row, style, kind in zip(paths, rows, styles, kinds, strict=True):
         diverged += int(np.sum(np.isinf(row) | ~np.all(np.isfinite(path.weights), axis=1)))
         every = max(1, len(row) // (120 if len(paths) == 1 else 12))
-        moved = np.flatnonzero(np.isin(path.steps, path.no_steps))  # the line breaks there
-        values = np.insert(np.where(np.isfinite(row), row, np.nan), moved, np.nan)
-        steps = np.insert(path.steps, moved, path.steps[moved])
+        steps, values = _broken(path, row)
         size = 3 if len(paths) == 1 else 5
         options = dict(
             style, label=style["label"] + kind, linewidth=1.8, markersize=size, markevery=every
@@ -194,6 +192,13 @@ def honesty(projections: Projection | Iterable[Projection], *, theme: str = "lig
     return figure
 
 
+def _broken(path, values):
+    """Steps and values of a line that breaks before each row to which no step led."""
+    moved = np.flatnonzero(np.isin(path.steps, path.no_steps))
+    values = np.insert(np.where(np.isfinite(values), values, np.nan), moved, np.nan)
+    return np.insert(path.steps, moved, path.steps[moved]), values
+
+
 def _draw_pairs(axes, runs, pairs, names, look):
     """Two lines per run, in its color, and above them which is which."""
     handles = []
@@ -201,8 +206,8 @@ def _draw_pairs(axes, runs, pairs, names, look):
         mark = dict(color=style["color"], marker=style["marker"], markersize=4.5)
         every = max(1, len(run.steps) // 12)
         for values, line in zip(pair, PAIR, strict=True):
-            values = np.where(np.isfinite(values), values, np.nan)
-            axes.plot(run.steps, values, linestyle=line, linewidth=1.6, markevery=every, **mark)
+            options = dict(mark, linestyle=line, linewidth=1.6, markevery=every)
+            axes.plot(*_broken(run, values), **options)
         handles.append(Line2D([], [], label=style["label"], **mark))
     kinds = [
         Line2D([], [], color=look.ink, linestyle=line, linewidth=1.6, label=name)

@@ -1,6 +1,7 @@
 """A trajectory beside a line or a plane: where it is, how far off, and what contains it."""
 
 import dataclasses
+import typing
 import warnings
 from collections.abc import Sequence
 from typing import Protocol
@@ -227,6 +228,7 @@ class Projection(Result):
         loss_source: Where `losses` came from, in words.
         plane_source: With which statistics `plane_losses`, the slice, were evaluated, in words; ""
             without an objective, and for a model without statistics.
+        no_steps: Those of `steps` to whose rows no step led, as of a `Trajectory`.
     """
 
     steps: np.ndarray
@@ -242,8 +244,10 @@ class Projection(Result):
     loss_kind: str = "recorded"
     loss_source: str = ""
     plane_source: str = ""
+    no_steps: np.ndarray = typing.cast("np.ndarray", ())
 
     def __post_init__(self):
+        self._set(no_steps=frozen(self.no_steps, "int64"))
         for name in ("steps", "coordinates", "distances", "travelled", "losses", "plane_losses"):
             self._set(**{name: frozen(getattr(self, name))})
 
@@ -324,6 +328,7 @@ def on_surface(
         path.loss_kind,
         path.loss_source,
         "" if objective is None else getattr(objective, "statistics_sentence", ""),
+        path.no_steps,
     )
 
 

@@ -42,6 +42,19 @@ def test_on_a_ring_no_line_leads_there(num_paths):
     assert abs(num_ways([4]) - num_ways(())) == num_paths
 
 
+def test_over_the_steps_no_line_leads_there():
+    projection = kv.trajectories.on_surface(path([4]), WAVE)
+    assert projection.no_steps.tolist() == [4]
+    figures = [kv.plots.honesty(projection), kv.plots.loss_by_step(path([4]))]
+    for axes in [axes for figure in figures for axes in figure.axes]:
+        for line in axes.lines:
+            steps, values = line.get_data()
+            assert steps.tolist() == [0, 1, 4, 4, 6]
+            assert np.isnan(values[2])  # the line ends, and begins anew at step 4
+    upper, lower = figures[0].axes
+    np.testing.assert_allclose(lower.lines[1].get_ydata()[[0, 1, 3, 4]], projection.travelled)
+
+
 def _lengths(collection):
     """The ways of a collection of lines that are colored by step."""
     colored = getattr(collection, "get_array", lambda: None)()
