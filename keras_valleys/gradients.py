@@ -240,7 +240,7 @@ def _check_slope(owner, objective, point):
     if objective in _SLOPES or not np.all(np.isfinite(point)):
         return
     random = np.random.default_rng(0)
-    scale = np.sqrt(np.mean(np.square(point, dtype="float64"))) or 1.0
+    scale = _typical_size(point)
     for far in (0.0, 0.03, 0.1):
         place = (point + far * scale * random.normal(size=point.shape)).astype(point.dtype)
         direction = scale * random.normal(size=point.shape)
@@ -258,6 +258,11 @@ def _check_slope(owner, objective, point):
         f"a slope of {found:.4g} by differences of the loss, and of {slope:.4g} by the gradient",
         "Look for `stop_gradient`, rounding, NumPy or gradients of your own in the model or loss.",
     )
+
+
+def _typical_size(point):
+    """The root mean square of the weights at a point; 1 where all are 0."""
+    return np.sqrt(np.mean(np.square(point, dtype="float64"))) or 1.0
 
 
 def _slope_between(objective, place, direction):
@@ -298,7 +303,7 @@ def _check_curvature(owner, objective, point):
 
 def _gradient_changes(objective, point, direction):
     """Whether the gradient changes along a direction, and evenly: not by a jump at a kink."""
-    scale = np.sqrt(np.mean(np.square(point, dtype="float64"))) or 1.0
+    scale = _typical_size(point)
     steps = scale * np.array([[-1e-2], [1e-2], [-1e-3], [1e-3]])
     ends = (point + steps * direction).astype(point.dtype)
     slopes = objective.compute(_gradients, ends).astype("float64")

@@ -104,9 +104,18 @@ def _with_parameters(places, run):
             parameters[name] = parameter
 
 
-def _not_again(function, *args, use_reentrant=None, context_fn=None, **options):
-    for name in ("determinism_check", "debug", "early_stop", "preserve_rng_state"):
-        options.pop(name, None)
+def _not_again(
+    function,
+    *args,
+    use_reentrant=None,
+    context_fn=None,
+    determinism_check=None,
+    debug=False,
+    early_stop=True,
+    preserve_rng_state=True,
+    **options,
+):
+    """As `torch.utils.checkpoint.checkpoint`, but that nothing is left out and computed later."""
     return function(*args, **options)
 
 

@@ -8,6 +8,7 @@ from keras import ops
 import keras_valleys as kv
 from helpers.boards import shown
 from helpers.fits import batches, fit, some_data
+from helpers.lines import BuiltLine
 from keras_valleys.callbacks import SurfaceBoard, TrajectoryRecorder
 
 BACKEND = keras.config.backend()
@@ -15,17 +16,8 @@ Mean = keras.metrics.Mean
 outside = Mean(name="loss")  # as in a notebook
 
 
-class Own(keras.Model):
+class Own(BuiltLine):
     """A line with a train_step for each backend, which logs what `logged(loss, rows)` returns."""
-
-    def __init__(self):
-        super().__init__()
-        self.angle = kv.layers.AngleFit()
-        self.angle.build((None, 1))
-        self.built = True
-
-    def call(self, inputs):
-        return self.angle(inputs)
 
     def logged(self, loss, rows):
         return {"loss": loss}
