@@ -6,7 +6,7 @@ import numbers
 import keras
 import numpy as np
 
-from keras_valleys._backend import array_reader, to_numpy
+from keras_valleys._backend import to_numpy
 from keras_valleys._checks import refusal, shortened
 
 
@@ -14,14 +14,6 @@ def flatten(variables):
     """The values of `variables` as one new vector of shape `(P,)`, each in C order."""
     parts = [to_numpy(variable).ravel() for variable in variables]
     return np.concatenate(parts) if parts else np.empty(0, "float32")
-
-
-def flattener(variables):
-    """A function that returns what `flatten` does, for many calls."""
-    readers = [array_reader(variable) for variable in variables]
-    if len(readers) == 1:
-        return lambda: readers[0]().flatten()
-    return lambda: np.concatenate([read().ravel() for read in readers])
 
 
 def variables_of(model):

@@ -71,6 +71,14 @@ def array_reader(variable):
     return _chosen.array_reader(variable)
 
 
+def vector_reader(variables):
+    """A function that returns the values of Keras variables as one new vector, each in C order.
+
+    TensorFlow reads many at once in a fraction of the time.
+    """
+    return _chosen.vector_reader(variables)
+
+
 def map_rows(function, rows, group=1):
     """`function` of each row, stacked; `group` rows side by side, as `side_by_side` allows.
 

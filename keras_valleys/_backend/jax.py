@@ -58,6 +58,10 @@ def array_reader(variable):
     return lambda: to_numpy(variable.value)
 
 
+def vector_reader(variables):
+    return shared.vector_reader(array_reader, variables)
+
+
 def map_rows(function, rows, group):
     return ops.map(function, rows)
 

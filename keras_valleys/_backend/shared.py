@@ -4,12 +4,21 @@ import contextlib
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
 
 def array_of(array):
     """A NumPy array of numbers that NumPy knows; of others, such as bfloat16, as float32."""
     return array.astype("float32") if array.dtype.kind == "V" else array
+
+
+def vector_reader(array_reader, variables):
+    """`keras_valleys._backend.vector_reader` where each is read by itself."""
+    readers = [array_reader(variable) for variable in variables]
+    if len(readers) == 1:
+        return lambda: readers[0]().flatten()
+    return lambda: np.concatenate([read().ravel() for read in readers])
 
 
 def applier(optimizer, variables):

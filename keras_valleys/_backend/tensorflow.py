@@ -12,6 +12,7 @@ from keras_valleys._backend import shared
 
 COMPILES_EACH_SHAPE = False
 LARGEST_GROUP = 1  # of points side by side: a loop is compiled
+READ_TOGETHER = 8  # variables, from which on one call of a function is faster than each by itself
 TOGETHER_VALUES = 2**15  # the overhead of `ops.map` is as long as a small model takes
 
 applier = shared.applier
@@ -111,6 +112,19 @@ def array_reader(variable):
     if np.asarray(read()).dtype.kind == "V":
         return lambda: to_numpy(read())
     return lambda: np.asarray(read())  # without the questions whose answers stay the same
+
+
+def vector_reader(variables):
+    values = [variable.value for variable in variables]
+    plain = all(hasattr(one, "handle") and not hasattr(one, "values") for one in values)
+    dtypes = {one.dtype for one in values}
+    if len(values) < READ_TOGETHER or not plain or dtypes not in ({tf.float32}, {tf.float64}):
+        return shared.vector_reader(array_reader, variables)
+    joined = tf.function(
+        lambda: tf.concat([tf.reshape(_reader(one)(), [-1]) for one in variables], 0),
+        autograph=False,
+    ).get_concrete_function()
+    return lambda: np.array(joined())
 
 
 def _reader(variable):

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_valleys._backend import vector_reader
 from keras_valleys._weights import to_numpy
 from keras_valleys.metrics import StepLoss
 
@@ -59,11 +60,19 @@ class LossTracker:
 
     def __init__(self, metric):
         self._metric = metric
+        self._state: Any = None  # function without arguments: total and count in one array
         self.explains = metric is not None  # what is not its mean is disturbed
+
+    def __getstate__(self):
+        return {**self.__dict__, "_state": None}  # made anew
 
     def read(self):
         """Total and count, by number of the metric."""
-        return {} if self._metric is None else {0: _state(self._metric)}
+        if self._metric is None:
+            return {}
+        if self._state is None:
+            self._state = vector_reader([self._metric.total, self._metric.count])
+        return {0: tuple(self._state().tolist())}
 
     def changes(self, seen):
         """A list of the one `Change`, `None` where it is not the log's."""

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
+from keras_valleys._backend import vector_reader
 from keras_valleys._checks import check_whole, refusal
 from keras_valleys._results import same
-from keras_valleys._weights import flattener, select, statistics_of
+from keras_valleys._weights import select, statistics_of
 from keras_valleys.callbacks.counting import StepCount
 from keras_valleys.callbacks.losses import UNSEEN, Logged, StepLosses, logs_its_own
 from keras_valleys.callbacks.train_steps import Mover, in_use
@@ -244,17 +245,16 @@ class StepReader:
         self._watches = False  # whether the weights do not tell if a step that began was made
         self._witness = None  # what the loss tracker told before such a step
         self._variables: Any = None
-        self._flat: Any = None
+        self._values: Any = None  # function without arguments: weights and statistics in one array
+        self._num_weights = 0
         self._with_statistics = with_statistics
-        self._flat_statistics: Any = None
         self.statistics: list = []  # the variables
         self._losses: Any = None
         self._mover: Any = None
         self._known = None  # the variables of the first fit
 
     def __getstate__(self):
-        # Functions: made anew in the next fit.
-        return {**self.__dict__, "_flat": None, "_flat_statistics": None}
+        return {**self.__dict__, "_values": None}  # a function: made anew in the next fit
 
     @property
     def optimizer(self):
@@ -397,10 +397,12 @@ class StepReader:
 
     def _row(self, step, no_step=False):
         """The state now."""
-        row = Row(step, self._flat(), no_step=no_step)
-        if self.statistics:
-            row.statistics = self._flat_statistics()
-        return row
+        values, num = self._values(), self._num_weights
+        return Row(step, values[:num], no_step=no_step, statistics=values[num:])
+
+    def _flat(self):
+        """The weights now."""
+        return self._values()[: self._num_weights]
 
     def _meet(self, model):
         if not model.built or not model.trainable_variables:
@@ -418,10 +420,10 @@ class StepReader:
                 f"other variables than in the fit before, {[v.path for v in known][:4]}",
                 "Make a new callback for each model and for each set of trainable weights.",
             )
-        self._flat = flattener(self._variables) if self._variables else lambda: np.empty(0)
-        if self._with_statistics:
-            self.statistics = statistics_of(model)
-            self._flat_statistics = flattener(self.statistics) if self.statistics else None
+        self.statistics = statistics_of(model) if self._with_statistics else []
+        read = [*self._variables, *self.statistics]
+        self._values = vector_reader(read) if read else lambda: np.empty(0)
+        self._num_weights = sum(math.prod(variable.shape) for variable in self._variables)
         metrics, optimizers = (), None
         if logs_its_own(model):
             metrics, optimizers = in_use(keras.metrics.Metric, keras.optimizers.Optimizer)
@@ -431,7 +433,7 @@ class StepReader:
 
     def _left_traces(self, model):
         """Whether the step that began last has changed anything, `None` where that is not seen."""
-        if self._flat is None:
+        if self._values is None:
             return None
         witness, self._witness = self._witness, None
         if witness and not same(self._losses.read(), witness):  # a NaN stays one

@@ -80,8 +80,8 @@ def test_a_larger_model_without_a_surface_shows_its_loss(tmp_path):
 def test_a_larger_model_without_a_surface_is_not_read(tmp_path, monkeypatch):
     model, x, y = network()
     board, reads = SurfaceBoard(tmp_path / "run"), []
-    flattener = "keras_valleys.callbacks.steps.flattener"
-    monkeypatch.setattr(flattener, lambda variables: lambda: reads.append(variables))
+    reader = "keras_valleys.callbacks.steps.vector_reader"
+    monkeypatch.setattr(reader, lambda variables: lambda: reads.append(variables))
     for _ in range(2):
         model.fit(x, y, batch_size=16, verbose=0, callbacks=[board])
     assert reads == []
