@@ -69,7 +69,7 @@ class Past:
 
 
 def path_rows(steps, losses, coordinates, distances, found, past=Past(), *, no_steps=()):
-    """Rows `(T, 8 + K)` as `tensorboard_plugin_valleys.metadata` describes them.
+    """Rows `(T, 9 + K)` as `tensorboard_plugin_valleys.metadata` describes them.
 
     Args:
         steps: Integers of shape `(T,)`.
@@ -78,12 +78,14 @@ def path_rows(steps, losses, coordinates, distances, found, past=Past(), *, no_s
         distances: Array of shape `(T,)`: the distance from the surface; NaN where unknown.
         found: The `Valleys` of the surface, or `None`.
         past: The `Past` of a path that goes on.
-        no_steps: Those of the steps to whose rows no step led: there nothing was derailed.
+        no_steps: Those of the steps to whose rows no step led: there nothing was derailed, and no
+            line is drawn to them.
 
     Returns:
         The rows, and their `Past`.
     """
     steps, inside = np.asarray(steps), np.full(len(steps), -1.0)
+    moved = np.isin(steps, no_steps)
     if found is not None and len(steps):
         inside = found.at(coordinates)
     steps_and_past, inside_and_past = np.append(past.step, steps), np.append(past.valley, inside)
@@ -92,13 +94,15 @@ def path_rows(steps, losses, coordinates, distances, found, past=Past(), *, no_s
     left[after - 1], left_at[after - 1] = inside_and_past[before], steps_and_past[before]
 
     drawn = np.column_stack([losses, coordinates]).T
-    events = np.concatenate([np.stack([before, after], axis=1) - 1, breaks(drawn)])
+    jumps = np.flatnonzero(moved)[:, np.newaxis] + [-1, 0]
+    events = np.concatenate([np.stack([before, after], axis=1) - 1, breaks(drawn), jumps])
     events = events[np.argsort(events[:, 1], kind="stable")]
     rows = np.column_stack(
         [
             *(steps, losses, distances, inside, left, left_at),
             strides(drawn, past.num_rows),
             event_strides(events, len(steps), past.num_events),
+            moved,
             coordinates,
         ]
     )

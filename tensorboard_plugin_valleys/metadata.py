@@ -5,7 +5,7 @@ A run holds, as tensors of the plugin `PLUGIN_NAME`:
 - `SURFACE_TAG`: the losses of the surface, float32 of shape `(n_1,)` or `(n_1, n_2)`; its plugin
   content is a digest, equal for runs on the same surface.
 - `SURFACE_INFO_TAG`: what else is known of the surface, JSON as uint8 (see `payload`).
-- `path_tag(k)`: chunk k of the path, float64 of shape `(rows, 8 + K)`, its columns `COLUMNS`
+- `path_tag(k)`: chunk k of the path, float64 of shape `(rows, 9 + K)`, its columns `COLUMNS`
   and the K coordinates; its plugin content is JSON with the names of the columns, names and units
   of the coordinates, and the run's label. A chunk is written anew, with more rows, until it is
   full: readers keep the last version of each tag, so that no sampling loses a row.
@@ -22,8 +22,11 @@ The columns:
                          that row, its last one in there; else -1
     stride               of a path with too many rows each s-th is shown and, of each stretch of s
                          rows, the extremes, s a power of three: the largest s at which this row is
-    event_stride         the same for the rows on both sides of a derailment, or between which a
-                         value ceases to be finite or is again; 0 for other rows
+    event_stride         the same for the rows on both sides of a derailment, of a way that no step
+                         led, or between which a value ceases to be finite or is again; 0 for other
+                         rows
+    no_step              1 where no step led to the row from the one before: its weights were
+                         averaged, restored or set; else 0
 
 Version 0.1 wrote no columns after `valley`, no names of columns and no `SHOWN_TAG`; `old_files`
 works them out.
@@ -37,7 +40,10 @@ SURFACE_INFO_TAG = "valleys/surface_info"
 SHOWN_TAG = "valleys/shown"
 PATH_PREFIX = "valleys/path/"
 
-COLUMNS = ("step", "loss", "distance", "valley", "left", "left_at", "stride", "event_stride")
+COLUMNS = (
+    *("step", "loss", "distance", "valley", "left", "left_at", "stride", "event_stride"),
+    "no_step",
+)
 CHUNK_ROWS = 729  # a power of three: then strides are those of the whole path
 
 

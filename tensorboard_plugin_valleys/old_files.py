@@ -39,7 +39,8 @@ def completed_rows(rows: np.ndarray) -> np.ndarray:
         event_stride[side] = np.maximum(event_stride[side], shares)
     shown = extremes([losses, *coordinates.T], ROOM)
     stride[shown] = 3 * _powers_of_three(np.arange(len(shown)))
-    return np.column_stack([known, left, left_at, stride, event_stride, coordinates])
+    no_step = np.zeros(len(rows))  # it had none
+    return np.column_stack([known, left, left_at, stride, event_stride, no_step, coordinates])
 
 
 def _powers_of_three(numbers):

@@ -38,6 +38,7 @@ with this header:
     num_derailments      number of all derailments
     derailments          list of [row, step, from, to] of those whose row is here: the first row in
                          the valley `to`, and the step of the last one in the valley `from`
+    no_steps             rows to which, or to a row left out before them, no step led
     shown                the lowest and the highest loss to show of the surface with this path, or
                          null
 """
@@ -110,7 +111,7 @@ def path_payload(
     """A path, packed.
 
     Args:
-        rows: Array of shape `(T, 8 + K)`: `COLUMNS` and K coordinates; or of shape `(T, 4 + K)`,
+        rows: Array of shape `(T, 9 + K)`: `COLUMNS` and K coordinates; or of shape `(T, 4 + K)`,
             as version 0.1 wrote them.
         names: The names of the K coordinates.
         label: Name of the run, as in a legend.
@@ -135,6 +136,7 @@ def path_payload(
     rank = ranks(column["stride"], column["event_stride"])
     kept = np.flatnonzero(rank <= MAX_ROWS)
     derailed = np.flatnonzero(column["left"][kept] >= 0)
+    moves = np.cumsum(column["no_step"])[kept]
     parts = [column[name][kept[derailed]] for name in ("left_at", "left", "valley")]
     header = {
         "label": label,
@@ -147,6 +149,7 @@ def path_payload(
         "ranks": rank[kept].tolist(),
         "num_derailments": int(np.sum(column["left"] >= 0)),
         "derailments": np.column_stack([derailed, *parts]).astype(int).tolist(),
+        "no_steps": np.flatnonzero(np.diff(moves, prepend=0)).tolist(),
         "shown": None if shown is None else finite_or_null(shown),
     }
     text = json.dumps(header).encode()

@@ -94,7 +94,8 @@ export class StepChart extends Chart {
   #curve(run, column) {
     const xs = run.path.steps.map((value) => this.x(value));
     const ys = Float64Array.from(column, (value) => this.y(value));
-    this.line(xs, ys, { color: run.color, width: 1.4, dash: run.dash });
+    const breaks = (row) => run.path.isMoved(row - 1, row);
+    this.line(xs, ys, { color: run.color, width: 1.4, dash: run.dash, breaks });
     if (run.path.derailments.length > MAX_MARKS) return;
     for (const { row } of run.path.derailments) {
       this.diamond(xs[row], ys[row], { radius: 3.5, fill: this.theme.background, stroke: run.color });

@@ -18,7 +18,7 @@ class Flat extends Chart {
       const rows = run.path.rowsUpTo(run.row, FLAT_POINTS);
       const { xs, ys, placed } = this.#pixels(run, rows, surface);
       this.inside(() => {
-        const breaks = (k) => surface.jumps(placed, rows[k - 1], rows[k]);
+        const breaks = (k) => run.path.isMoved(rows[k - 1], rows[k]) || surface.jumps(placed, rows[k - 1], rows[k]);
         this.line(xs, ys, { color: run.color, width: 1.8, dash: run.dash, breaks });
         if (xs.length <= 200) {
           for (let k = 0; k < xs.length; k++) this.dot(xs[k], ys[k], { radius: 2, fill: run.color });

@@ -2,6 +2,7 @@
 
 export class Path {
   #samples = new Map();
+  #moves; // how many rows up to each one no step led to
 
   constructor(buffer) {
     const view = new DataView(buffer);
@@ -17,6 +18,9 @@ export class Path {
     [this.losses, this.distances, this.valleys] = [0, 1, 2].map(column);
     this.coordinates = this.names.map((_, k) => column(3 + k));
     this.ranks = header.ranks;
+    const moved = new Set(header.no_steps);
+    let count = 0;
+    this.#moves = this.steps.map((_, row) => (count += moved.has(row)));
     this.shown = header.shown;
     this.numDerailments = header.num_derailments;
     this.derailments = header.derailments.map(([row, step, from, to]) => ({ row, step, from, to }));
@@ -60,6 +64,11 @@ export class Path {
   /** The last derailments, at most `most`, of those up to a row. */
   derailmentsUpTo(last, most) {
     return this.derailments.filter(({ row }) => row <= last).slice(-most);
+  }
+
+  /** Whether something else than steps led from one row to another: then no line is drawn. */
+  isMoved(from, to) {
+    return this.#moves[from] !== this.#moves[to];
   }
 
   point(row) {

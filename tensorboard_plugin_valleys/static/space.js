@@ -151,7 +151,8 @@ export class Space {
   }
 
   #line(shape, run, rows, at, placed) {
-    const points = rows.flatMap((row, k) => (k && shape.jumps(placed, rows[k - 1], row) ? [GAP, at(row)] : [at(row)]));
+    const isApart = (from, to) => run.path.isMoved(from, to) || shape.jumps(placed, from, to);
+    const points = rows.flatMap((row, k) => (k && isApart(rows[k - 1], row) ? [GAP, at(row)] : [at(row)]));
     return lines3d(points, { color: run.color, width: 7, dash: PLOTLY_DASHES[run.dashNumber] });
   }
 

@@ -41,6 +41,7 @@ export function stateLines(run, row, surface) {
   const { path } = run;
   const lines = [
     `${run.name}, step ${path.steps[row]}`,
+    ...(row > 0 && path.isMoved(row - 1, row) ? ["no step led here: the weights were set"] : []),
     lossWords(run, row, surface),
     `${path.names.map(title).join(", ")} ${coordinates(path.point(row), path.units)}`,
   ];

@@ -14,7 +14,7 @@ def long_path(size=100_000):
     loss[[70_001, 33_333]] = 50, -50
     loss[1000:1003] = np.nan
     valley = np.where((steps > 3 * 5_000) & (steps < 3 * 77_777), 1.0, 0.0)
-    return np.column_stack([steps, loss, np.full(size, np.nan), valley, phi])
+    return np.column_stack([steps, loss, np.full(size, np.nan), valley, phi])  # of version 0.1
 
 
 def test_a_long_path_is_thinned_and_its_extremes_are_kept():

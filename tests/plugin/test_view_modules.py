@@ -24,6 +24,8 @@ import("./path.js").then(({ Path }) => {
     rows: arguments[1].map(([last, most]) => Array.from(path.rowsUpTo(last, most))),
     marks: arguments[2].map(([last, most]) => path.derailmentsUpTo(last, most)),
     leaves: path.leavesSurface(),
+    moved: Array.from({ length: path.size - 1 }, (_, row) => path.isMoved(row, row + 1)),
+    movedAcross: [path.isMoved(0, path.size - 1), path.isMoved(0, 1)],
   }));
 }, (error) => done(String(error)));
 """
@@ -58,7 +60,8 @@ def packed(size):
     losses = np.cos(2 * np.pi * x)
     distances = np.where(np.arange(size) > 5, 0.1, 0.0)
     found = find_valleys(WAVE)
-    rows, past = _tab.path_rows(3 * np.arange(size), losses, x[:, None], distances, found)
+    known = losses, x[:, None], distances, found
+    rows, past = _tab.path_rows(3 * np.arange(size), *known, no_steps=[9, 3 * (size - 1)])
     return payload.path_payload(rows, ["x"], "SGD", shown_range(found, past.heights)), x
 
 
@@ -80,7 +83,11 @@ def test_a_path_shows_the_rows_and_derailments_that_it_is_told(ask, size):
     ]
     assert got["derailments"] == got["marks"][1] == told and len(told) > 2
     assert got["marks"][0] == [one for one in told if one["row"] <= last // 2][-3:]
-    path = kv.trajectories.Trajectory(3 * np.arange(size), x[:, None], np.zeros(size))
+    no_steps = [9, 3 * (size - 1)]
+    steps = 3 * np.arange(size)
+    path = kv.trajectories.Trajectory(steps, x[:, None], np.zeros(size), no_steps=no_steps)
+    assert np.flatnonzero(got["moved"]).tolist() == [row - 1 for row in header["no_steps"]]
+    assert len(header["no_steps"]) == 2 and got["movedAcross"] == [True, False]
     assert got["numDerailments"] == len(kv.valleys.derailments(path, WAVE))
     assert got["shown"] == header["shown"] and got["leaves"]
 
