@@ -11,17 +11,17 @@ from unittest import mock
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def run_script(name, *options, cwd=None):
+def start_script(name, *options, cwd=None):
     """Run a script in a process of its own, as a user does."""
     command = [sys.executable, str(ROOT / "scripts" / name), *map(str, options)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
-def refuse_script(name, *options, cwd):
-    """Run a script in this process, where it must end early: that saves importing a backend.
+def run_script(name, *options, cwd="."):
+    """Run a script in this process, which saves importing a backend.
 
     Returns:
-        What `run_script` returns.
+        What `start_script` returns.
     """
     out, error, script = io.StringIO(), io.StringIO(), ROOT / "scripts" / name
     with (
@@ -31,7 +31,7 @@ def refuse_script(name, *options, cwd):
         mock.patch.object(sys, "argv", [str(script), *map(str, options)]),
         mock.patch.object(sys, "path", [str(script.parent), *sys.path]),
     ):
-        code = None
+        code = 0
         try:
             runpy.run_path(str(script), run_name="__main__")
         except SystemExit as end:

@@ -9,17 +9,13 @@ import pytest
 from PIL import Image
 
 import keras_valleys as kv
-from helpers.checkout import refuse_script, run_script
-
-
-def fit_angle(*options, cwd):
-    return run_script("fit_angle.py", *options, cwd=cwd)
+from helpers.checkout import run_script, start_script
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("published")
-    return cwd, fit_angle(cwd=cwd)
+    return cwd, start_script("fit_angle.py", cwd=cwd)
 
 
 def test_it_tells_where_phi_ended_and_what_to_type(published):
@@ -59,7 +55,8 @@ def test_a_second_run_with_options_takes_a_new_folder(published):
     before = {p: p.stat().st_mtime_ns for p in (cwd / "logs").rglob("*") if p.is_file()}
     (cwd / "logs" / "adam-0.1-from--80").mkdir()
     (cwd / "logs" / "adam-0.1-from--80" / "mine.txt").write_text("mine")
-    done = fit_angle(
+    done = run_script(
+        "fit_angle.py",
         "--optimizer",
         "ADAM",
         "--learning-rate",
@@ -106,7 +103,7 @@ def test_a_second_run_with_options_takes_a_new_folder(published):
 )
 def test_bad_options_are_one_clear_line_and_nothing_is_written(options, message, tmp_path):
     (tmp_path / "file").write_text("a file, no folder")
-    done = refuse_script("fit_angle.py", *options.split(), cwd=tmp_path)
+    done = run_script("fit_angle.py", *options.split(), cwd=tmp_path)
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if "fit_angle.py" in line]
     assert len(lines) == 1 and message in lines[0]

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from helpers.checkout import refuse_script, run_script
+from helpers.checkout import run_script
 from keras_valleys.descents import BasinMap
 
 
@@ -41,7 +41,7 @@ def test_the_script_maps_by_start_and_by_learning_rate(tmp_path):
     ],
 )
 def test_the_script_refuses_in_one_line(tmp_path, arguments):
-    done = refuse_script("map_basins.py", "--log-dir", "logs", *arguments, cwd=tmp_path)
+    done = run_script("map_basins.py", "--log-dir", "logs", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     error = [line for line in done.stderr.splitlines() if "map_basins.py: error:" in line]
     assert len(error) == 1 and error[0].startswith("map_basins.py: error:")
