@@ -33,9 +33,11 @@ class Directions(Result):
         vectors: Array of shape `(K, P)`; kept as float64, read-only.
         labels: One name per direction.
         details: How they were made, as JSON can write it.
+        origin: Weight vector of shape `(P,)` where the axes begin, for which `evaluate` and `span`
+            take it where they are given no other; read-only. `None` leaves it to them.
 
     Raises:
-        ValueError: Vectors, labels or details that are not such.
+        ValueError: Vectors, labels, details or an origin that are not such.
 
     Example:
 
@@ -47,6 +49,7 @@ class Directions(Result):
     vectors: np.ndarray
     labels: tuple[str, ...]
     details: dict[str, Any] = dataclasses.field(default_factory=lambda: {"kind": "given"})
+    origin: np.ndarray | None = None
 
     if typing.TYPE_CHECKING:  # it takes what these can be made of
 
@@ -55,6 +58,7 @@ class Directions(Result):
             vectors: ArrayLike,
             labels: Iterable[str],
             details: dict[str, Any] = ...,
+            origin: ArrayLike | None = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -74,8 +78,10 @@ class Directions(Result):
                 "numbers that are NaN or infinite",
                 "Check the run that they come from.",
             )
-        details = as_plain("Directions", details=self.details)
-        self._set(vectors=vectors, labels=labels, details=details)
+        details, origin = as_plain("Directions", details=self.details), self.origin
+        if origin is not None:
+            origin = frozen(check_vector("Directions", vectors.shape[1], origin=origin), "float64")
+        self._set(vectors=vectors, labels=labels, details=details, origin=origin)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -142,7 +148,8 @@ def between(
 ) -> Directions:
     """From one weight vector to another, or the plane through three.
 
-    The coordinates belong to `origin=start`; `details["coordinates"]` are those of the points.
+    The coordinates begin at `start`, which `evaluate` takes as its origin;
+    `details["coordinates"]` are those of the points.
 
     Args:
         start: Weight vector of shape `(P,)`, the origin.
@@ -181,7 +188,8 @@ def between(
     vectors, coordinates = found if orthonormal else (steps, np.eye(len(steps)))
     coordinates = [[0.0] * len(steps), *coordinates.tolist()]
     details = {"kind": "between", "orthonormal": bool(orthonormal), "coordinates": coordinates}
-    return Directions(vectors, ("from start to end", "towards third")[: len(steps)], details)
+    labels = ("from start to end", "towards third")[: len(steps)]
+    return Directions(vectors, labels, details, origin)
 
 
 def hessian(
@@ -196,8 +204,8 @@ def hessian(
     Args:
         objective: A `keras_valleys.objectives.Objective` over P weights.
         num_directions: K, at most P. `None` is 2, or 1 for a single weight.
-        origin: Weight vector of shape `(P,)` where the Hessian is taken. `None` is the model's
-            present weights.
+        origin: Weight vector of shape `(P,)` where the Hessian is taken, and where the axes begin.
+            `None` is the model's present weights.
         seed: Integer of the random vectors that the search starts with.
 
     Returns:
@@ -226,7 +234,8 @@ def hessian(
         "eigenvalues": found.eigenvalues.tolist(),
         "residuals": found.residuals.tolist(),
     }
-    return Directions(found.eigenvectors, numbered("eigenvector", num_directions), details)
+    labels = numbered("eigenvector", num_directions)
+    return Directions(found.eigenvectors, labels, details, origin)
 
 
 def numbered(name, count):

@@ -162,7 +162,8 @@ def random(
         num_directions: K, at most P. `None` is 2, or 1 for a single weight.
         normalization: "filter"; "layer", which takes each variable as one filter; or `None` for
             orthonormal directions.
-        origin: Weight vector of shape `(P,)` to scale to. `None` is the model's present weights.
+        origin: Weight vector of shape `(P,)` to scale to, where the axes begin. `None` is the
+            model's present weights.
         seed: Integer; no global random state is used.
 
     Returns:
@@ -198,8 +199,9 @@ def random(
     if normalization is None:
         vectors = orthonormal(vectors)
     else:
-        origin = objective.point() if origin is None else origin
-        origin = check_vector("random", objective.size, origin=origin)
-        scale_to(origin, vectors, objective, normalization)
+        center = objective.point() if origin is None else origin
+        center = check_vector("random", objective.size, origin=center)
+        scale_to(center, vectors, objective, normalization)
     details = {"kind": "random", "normalization": normalization, "seed": int(seed)}
-    return Directions(vectors, numbered("random direction", num_directions), details)
+    labels = numbered("random direction", num_directions)
+    return Directions(vectors, labels, details, origin)

@@ -163,8 +163,9 @@ def evaluate(
             then the weight.
         coordinates: One rising 1-D array per axis; a single array for one axis. In units of the
             directions' lengths.
-        origin: Weight vector of shape `(P,)` where all coordinates are 0. `None` is the model's
-            present weights; where `directions` is `None` as well, it is 0.
+        origin: Weight vector of shape `(P,)` where all coordinates are 0. `None` is that of the
+            `Directions`, such as the first of the points that `between` was given, or else the
+            model's present weights; where `directions` is `None` as well, it is 0.
         labels: One name per axis. `None` takes the names of the weights or of the directions, or
             "direction 1", "direction 2".
         periods: One number or `None` per axis, in units of the coordinate: after it the loss comes
@@ -293,6 +294,7 @@ def _plane(objective, directions, origin, labels, num_axes):
         labels = objective.weight_names if labels is None else labels
         directions = np.eye(size)
     labels = getattr(directions, "labels", None) if labels is None else labels
+    origin = getattr(directions, "origin", None) if origin is None else origin
     vectors = as_numbers("evaluate", directions=getattr(directions, "vectors", directions))
     origin = as_numbers("evaluate", origin=objective.point() if origin is None else origin)
     return np.atleast_2d(vectors), origin, labels

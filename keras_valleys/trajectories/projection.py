@@ -161,6 +161,7 @@ def _checked(paths, directions, origin):
         )
     if directions is None:
         directions, origin = np.eye(*sizes), np.zeros(sizes) if origin is None else origin
+    origin = getattr(directions, "origin", None) if origin is None else origin
     origin = first_finite(paths[-1].weights[::-1]) if origin is None else origin
     origin = as_numbers("span", origin=origin)
     directions = np.atleast_2d(as_numbers("span", directions=directions))
@@ -412,8 +413,10 @@ def span(
         trajectories: A `Trajectory`, or the recorder that has it, or a list of them.
         directions: Array of shape `(K, P)` with K = 1 or 2, or what `numpy.asarray` makes one of.
             `None` takes the weights themselves, for models of one or two weights.
-        origin: Weight vector of shape `(P,)`. `None` is the last finite row of the last trajectory,
-            the model's weights after that fit; where `directions` is `None` as well, it is 0.
+        origin: Weight vector of shape `(P,)`. `None` is that of the `Directions`, such as the first
+            of the points that `between` was given, or else the last finite row of the last
+            trajectory, the model's weights after that fit; where `directions` is `None` as well,
+            it is 0.
         num_points: Number of points per axis, or an int for each; a line takes the first.
         margin: Room on each side, relative to the extent of the paths.
         reach: See above; `numpy.inf` keeps all finite rows.

@@ -8,7 +8,7 @@ import pytest
 
 from helpers import models
 from helpers.objectives import objective_of
-from keras_valleys import directions, gradients
+from keras_valleys import directions, gradients, surfaces, trajectories
 from keras_valleys.directions import Directions
 
 
@@ -71,6 +71,39 @@ def test_between_two_points_and_through_three():
     np.testing.assert_array_equal(oblique, [end - start, third - start])
     assert oblique.details["coordinates"] == [[0, 0], [1, 0], [0, 1]]
     assert oblique.labels == ("from start to end", "towards third") and len(line.labels) == 1
+
+
+def test_axes_begin_at_the_origin_that_they_were_made_with():
+    objective = objective_of(models.sequential)
+    here, random = objective.point(), np.random.RandomState(0)
+    a, b = here + random.normal(size=(2, here.size))
+    t = np.linspace(0, 1, 5)
+    made = [
+        directions.between(a, b, orthonormal=False),
+        directions.hessian(objective, 1, origin=a),
+        directions.random(objective, 1, origin=a),
+        directions.random(objective, 1, origin=a, normalization=None),
+    ]
+    for line in made:
+        np.testing.assert_array_equal(line.origin, a)
+        with pytest.raises(ValueError, match="read-only"):
+            line.origin[0] = 1
+        for origin, begin in ((None, a), (b, b)):
+            line_surface = surfaces.evaluate(objective, line, coordinates=t, origin=origin)
+            np.testing.assert_allclose(line_surface.origin, begin, rtol=1e-6)
+            points = begin + t[:, None] * line.vectors
+            np.testing.assert_allclose(line_surface.losses, objective(points), rtol=1e-4)
+        path = trajectories.Trajectory([0, 1], [a, b], [1.0, 0.5])
+        (reach,) = trajectories.span(path, line, num_points=3)
+        assert reach[0] <= 0 <= reach[-1]
+    (reach,) = trajectories.span(path, made[0], num_points=3, margin=0.0)
+    np.testing.assert_allclose(reach, [0, 0.5, 1], atol=1e-9)
+    for line in (directions.hessian(objective, 1), directions.random(objective, 1)):
+        assert line.origin is None
+        line_surface = surfaces.evaluate(objective, line, coordinates=t)
+        np.testing.assert_array_equal(line_surface.origin, here)
+    with pytest.raises(ValueError, match="`origin` to be a weight vector of 2 finite numbers"):
+        directions.Directions([[1.0, 0.0]], "x", origin=[1.0])
 
 
 @pytest.mark.parametrize(

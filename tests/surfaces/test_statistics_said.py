@@ -68,6 +68,7 @@ def test_another_network_in_this_objective_is_said(pair, capsys):
         (first, kv.directions.between(a, b), a, ["end"]),
         (second, kv.directions.between(a, b), a, ["start"]),
         (first, kv.directions.between(a, b, orthonormal=False), None, ["end"]),
+        (second, kv.directions.between(a, b), None, ["start"]),
         (first, kv.directions.between(b, 0.5 * a), b, ["start", "end"]),
         (first, kv.directions.between(a, a + 1), a, ["end"]),
         (first, kv.directions.random(second, 1), b, ["the origin"]),
