@@ -3,6 +3,7 @@
 import contextlib
 
 import jax
+import jax.experimental.sparse
 import keras
 import numpy as np
 from keras import ops
@@ -10,6 +11,7 @@ from keras import ops
 from keras_valleys._backend import shared
 
 COMPILES_EACH_SHAPE = True
+HAS_TEXT = False
 LARGEST_GROUP = 1  # of points side by side: a loop is compiled
 TOGETHER_VALUES = 0  # a compiled loop has no overhead
 
@@ -20,6 +22,7 @@ ASKS_FOR_NUMBERS = (
 )
 
 normal_mode = contextlib.nullcontext
+ragged_tensor = None  # Keras fills the rows up with zeros
 num_replicas = shared.one_replica
 random_numbers_apart = shared.no_random_numbers_apart
 vectorized_map = ops.vectorized_map
@@ -56,6 +59,11 @@ def to_numpy(tensor):
 
 def array_reader(variable):
     return lambda: to_numpy(variable.value)
+
+
+def sparse_tensor(places, values, shape):
+    places = np.asarray(places, "int32")
+    return jax.experimental.sparse.BCOO((values, places), shape=shape, indices_sorted=True)
 
 
 def map_rows(function, rows, group):

@@ -11,6 +11,7 @@ from keras import ops
 from keras_valleys._backend import shared
 
 COMPILES_EACH_SHAPE = False
+HAS_TEXT = True
 LARGEST_GROUP = 1  # of points side by side: a loop is compiled
 TOGETHER_VALUES = 2**15  # the overhead of `ops.map` is as long as a small model takes
 
@@ -36,6 +37,8 @@ def compiled(function):
         first = id(keras.tree.flatten(arguments)[0])
 
         def spec(tensor):
+            if isinstance(tensor, tf.SparseTensor | tf.RaggedTensor):
+                return tf.type_spec_from_value(tensor)
             shape = list(tensor.shape)
             return tf.TensorSpec([None, *shape[1:]] if id(tensor) == first else shape, tensor.dtype)
 
@@ -97,7 +100,11 @@ def _fits(known, specs):
 def _widened(spec, known):
     if spec.dtype != known.dtype or spec.shape.rank != known.shape.rank:
         return spec
+    if type(spec) is not type(known):
+        return spec
     dims = [a if a == b else None for a, b in zip(spec.shape, known.shape, strict=True)]
+    if isinstance(spec, tf.RaggedTensorSpec):
+        return tf.RaggedTensorSpec(dims, spec.dtype, spec.ragged_rank, spec.row_splits_dtype)
     return type(spec)(dims, spec.dtype)
 
 
@@ -121,6 +128,14 @@ def _reader(variable):
     if hasattr(value, "values"):  # on several devices
         return lambda: variable.value.value()
     return functools.partial(tf.raw_ops.ReadVariableOp, resource=value.handle, dtype=value.dtype)
+
+
+def sparse_tensor(places, values, shape):
+    return tf.SparseTensor(places, values, shape)
+
+
+def ragged_tensor(values, splits):
+    return tf.RaggedTensor.from_nested_row_splits(values, splits)
 
 
 def map_rows(function, rows, group):

@@ -33,7 +33,15 @@ from keras_valleys._weights import (
     to_numpy,
     variables_of,
 )
-from keras_valleys.objectives.data import Batches, Data, average, count_values, rows_of
+from keras_valleys.objectives.data import (
+    Batches,
+    Data,
+    as_tensors,
+    average,
+    count_values,
+    rows_of,
+    widens,
+)
 from keras_valleys.objectives.statistics import Statistics, check_mode
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
@@ -174,7 +182,7 @@ class Objective:
         point = ops.convert_to_tensor(self.point().astype(self.dtype))
         own = {id(variable) for variable in self.variables}
         rest = [variable for variable in self._trainable if id(variable) not in own]
-        first_batch = _as_tensors(first)
+        first_batch = as_tensors(first)
         self._statistics = Statistics(
             model, statistics, lambda: model(first_batch[0], training=True)
         )
@@ -189,7 +197,8 @@ class Objective:
 
         self._check_follows(read_past_scope(run, point, self.variables))
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
-        self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
+        is_kept = not self.streams and not widens(first)
+        self._kept = [as_tensors(batch) for batch in self._batches] if is_kept else None
         self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._moment_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.num_values = count_values(first[0], self.shapes)
@@ -359,7 +368,7 @@ class Objective:
             tensors = [ops.convert_to_tensor(np.asarray(a, self.dtype)) for a in arrays]
             # Passed in at each call: a compiled function must not keep old statistics or data.
             held = [ops.convert_to_tensor(variable) for variable in self._held]
-            for batch in self._kept or map(_as_tensors, self._batches):
+            for batch in self._kept or map(as_tensors, self._batches):
                 found = call(tensors, held, batch)
                 yield rows_of(batch), keras.tree.map_structure(_as_array, found)
 
@@ -575,12 +584,6 @@ def _padded(rows):
     unit = max(1, 2 ** (len(rows) - 1).bit_length() // 16)
     whole = 2 ** (len(rows) - 1).bit_length() if len(rows) <= 64 else -(-len(rows) // unit) * unit
     return np.concatenate([rows, np.repeat(rows[-1:], whole - len(rows), axis=0)])
-
-
-def _as_tensors(batch):
-    return keras.tree.map_structure(
-        lambda a: None if a is None else ops.convert_to_tensor(a), batch
-    )
 
 
 def _as_array(tensor):
