@@ -350,7 +350,7 @@ REFUSED = {
     ),
     "missing texts": (
         lambda: np.array([*TEXTS[:-1], None], object),
-        "Received: None, a NoneType, in an array of the dtype 'object' ... or of texts where none is missing",
+        "None, a NoneType, in an array of the dtype 'object' ... texts where none is missing",
         None,
     ),
     "times": (
