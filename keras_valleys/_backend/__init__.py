@@ -71,6 +71,11 @@ def array_reader(variable):
     return _chosen.array_reader(variable)
 
 
+def forgets_unlisted():
+    """Whether `evaluate` forgets what is assigned to variables that a model does not list."""
+    return _chosen.FORGETS_UNLISTED
+
+
 def has_text():
     """Whether a model may have text in it."""
     return _chosen.HAS_TEXT

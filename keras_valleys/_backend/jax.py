@@ -11,6 +11,7 @@ from keras import ops
 from keras_valleys._backend import shared
 
 COMPILES_EACH_SHAPE = True
+FORGETS_UNLISTED = True
 HAS_TEXT = False
 LARGEST_GROUP = 1  # of points side by side: a loop is compiled
 TOGETHER_VALUES = 0  # a compiled loop has no overhead

@@ -11,6 +11,7 @@ from keras import ops
 from keras_valleys._backend import shared
 
 COMPILES_EACH_SHAPE = False
+FORGETS_UNLISTED = False
 HAS_TEXT = True
 LARGEST_GROUP = 1  # of points side by side: a loop is compiled
 TOGETHER_VALUES = 2**15  # the overhead of `ops.map` is as long as a small model takes

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from keras_valleys._backend import shared
 
 COMPILES_EACH_SHAPE = False
+FORGETS_UNLISTED = False
 HAS_TEXT = False
 LARGEST_GROUP = 256  # points side by side: more are no faster
 TOGETHER_VALUES = 2**24

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from keras_valleys._backend import (
     compiled,
     compiles_each_shape,
+    forgets_unlisted,
     logs_of_test_step,
     map_rows,
     num_replicas,
@@ -30,6 +31,7 @@ from keras_valleys._weights import (
     layers_of,
     period_and_unit,
     select,
+    states_of,
     to_numpy,
     variables_of,
 )
@@ -177,6 +179,9 @@ class Objective:
         self.dtype = "float64" if "float64" in kinds else "float32"
         self._loss_given = model.loss
         self._trainable = list(model.trainable_variables)
+        self._states = states_of(model)
+        check_batches(self._states, self._batches, batch_size)
+        self._chained = False  # what follows is done with the first batch alone
         first = next(iter(self._batches))
         # Once before compiling: Keras makes variables at the first loss, and bad data are told.
         point = ops.convert_to_tensor(self.point().astype(self.dtype))
@@ -193,12 +198,14 @@ class Objective:
             mapping = self._mapping(point, rest, [v.value for v in rest])
             with self._statistics.counting(), self._statistics.in_use():
                 self._model_loss(mapping, first_batch)
-            return [value for _, value in mapping[len(rest) :]]
+            return [value for _, value in mapping[len(rest) :][: len(own)]]
 
         self._check_follows(read_past_scope(run, point, self.variables))
+        own |= {id(state) for state in self._states}
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
         is_kept = not self.streams and not widens(first)
         self._kept = [as_tensors(batch) for batch in self._batches] if is_kept else None
+        self._chained = self._carries_states()
         self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._moment_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.num_values = count_values(first[0], self.shapes)
@@ -368,11 +375,17 @@ class Objective:
             tensors = [ops.convert_to_tensor(np.asarray(a, self.dtype)) for a in arrays]
             # Passed in at each call: a compiled function must not keep old statistics or data.
             held = [ops.convert_to_tensor(variable) for variable in self._held]
-            for batch in self._kept or map(as_tensors, self._batches):
+            for batch in self._calls():
                 found = call(tensors, held, batch)
-                yield rows_of(batch), keras.tree.map_structure(_as_array, found)
+                rows = self.num_rows if self._chained else rows_of(batch)
+                yield rows, keras.tree.map_structure(_as_array, found)
 
         return parts
+
+    def _calls(self):
+        """What each call of a compiled function is given: a batch, or all of a chain."""
+        batches = self._kept or map(as_tensors, self._batches)
+        return [list(batches)] if self._chained else batches
 
     def _losses(self, rows, *plane, numbers=None):
         """Losses at rows of weights, or of coefficients on a plane.
@@ -501,14 +514,40 @@ class Objective:
 
     def _model_loss(self, mapping, batch):
         with _standing_in(self.model, self._stand_ins):
-            return model_loss(self.model, mapping, batch, self._follow)
+            if not self._chained:
+                return model_loss(self.model, mapping, batch, self._follow)
+            total = 0.0
+            for one in batch:  # each begins with the states in which the one before has ended
+                ends: list = []
+                loss = model_loss(self.model, mapping, one, self._follow, self._states, ends)
+                total += rows_of(one) / self.num_rows * loss
+                mapping = [*mapping, *ends]
+            return total
 
     def _mapping(self, point, variables, values):
         mapping = list(zip(variables, values, strict=True))
         for variable, part, shape in zip(self.variables, self.slices, self.shapes, strict=True):
             value = ops.reshape(point[part], shape)
             mapping.append((variable, ops.cast(value, variable.dtype)))
-        return mapping
+        return mapping + [(state, ops.zeros(state.shape, state.dtype)) for state in self._states]
+
+    def _carries_states(self):
+        """Whether the states at the end of a batch are those at the begin of the next."""
+        listed = {id(variable) for variable in self.model.variables}
+        states = [s for s in self._states if id(s) in listed or not forgets_unlisted()]
+        if not states or self.num_batches == 1:
+            return False
+        own_step = type(self.model).test_step is not keras.Model.test_step
+        if own_step or self.streams or self._statistics.needs_two_passes(self.num_batches):
+            raise refusal(
+                "Objective",
+                "stateful layers, whose states go from batch to batch, in a model of Keras' own "
+                "`test_step`, data of at most 256 MB, and statistics that are held or of a batch",
+                f"{self.num_batches} batches, statistics={self.statistics!r}, and "
+                f"{type(self.model).__name__}.test_step{' of its own' * own_step}",
+                "Use one batch, or a model whose layers are not stateful.",
+            )
+        return True
 
     def _as_statistics(self, statistics, shape):
         """Statistics as an array of shape `(n, Q)`, or `None`."""
@@ -595,7 +634,7 @@ def _rebuild(floatx, model, given, indices):
     return Objective(model, **given, variables=[model.trainable_variables[i] for i in indices])
 
 
-def model_loss(model, mapping, batch, follow):
+def model_loss(model, mapping, batch, follow, carried=(), ends=None):
     """The loss of a batch, with variables at other values.
 
     Args:
@@ -603,6 +642,8 @@ def model_loss(model, mapping, batch, follow):
         mapping: Pairs of a variable and its value; the others keep their own.
         batch: `(x, y, sample_weight)` as tensors.
         follow: What `keras_valleys._backend.reach` returns for the model's layers.
+        carried: Variables that the model assigns to.
+        ends: List that takes pairs of these and the values that they have in the end.
     """
     if type(model).test_step is not keras.Model.test_step:
         return _logged_loss(model, mapping, batch, follow)
@@ -616,8 +657,10 @@ def model_loss(model, mapping, batch, follow):
             raise _no_loss(model)
         return model.compute_loss(x, y, y_pred, sample_weight, **options)
 
-    with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
         loss = follow(run)
+    if carried:
+        ends += [(variable, scope.get_current_value(variable)) for variable in carried]
     return ops.mean(loss) * num_replicas()  # `evaluate` averages what is not reduced
 
 
@@ -669,6 +712,23 @@ def check_model(model):
             f"{type(model).__name__} {shortened(model.name)} without",
             "Call the model on a batch of data first, or make a layer trainable and compile.",
         )
+
+
+def check_batches(states, batches, batch_size):
+    """Refuse batches of other sizes than the states of stateful layers are for."""
+    sizes = {state.shape[0] for state in states if len(state.shape)}
+    whole = {size for size in sizes if batches.num_rows == size * batches.num_batches}
+    if whole == sizes and (not sizes or batches.most_rows in sizes):
+        return
+    size = max(sizes)
+    left = batches.num_rows % size
+    way = f"Use batch_size={size}" if batches.arrays else f"Batch the data set by {size}"
+    raise refusal(
+        "Objective",
+        f"batches of {size} rows, for which the stateful layers of the model are built",
+        f"{batches.num_rows} rows, in batches of {batches.most_rows}",
+        f"{way}{f', and leave out the last {left} rows' if left else ''}.",
+    )
 
 
 def loss_name_of(loss):
