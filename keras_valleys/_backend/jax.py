@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_valleys._backend import shared
+from keras_valleys._checks import refusal
 
 COMPILES_EACH_SHAPE = True
 FORGETS_UNLISTED = True
@@ -72,11 +73,29 @@ def map_rows(function, rows, group):
 
 
 def gradient(function, point):
-    return jax.grad(function)(point)
+    with _differentiating():
+        return jax.grad(function)(point)
 
 
 def hessian_vector_product(function, point, vector):
-    return jax.jvp(jax.grad(function), (point,), (vector,))[1]
+    with _differentiating():
+        return jax.jvp(jax.grad(function), (point,), (vector,))[1]
+
+
+@contextlib.contextmanager
+def _differentiating():
+    """Say it in words where Python asks for numbers that JAX does not have in a derivative."""
+    try:
+        yield
+    except (*ASKS_FOR_NUMBERS, AttributeError) as error:
+        if not _asks_for_numbers(error):
+            raise
+        raise refusal(
+            "A gradient",
+            "a loss that JAX can differentiate",
+            "a model or loss that asks tensors for their numbers in Python, by `if` or NumPy",
+            "Write it with `keras.ops`: `keras.ops.where` for `if`.",
+        ) from error
 
 
 def reach(layers):

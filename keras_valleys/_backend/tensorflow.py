@@ -62,7 +62,7 @@ def compiled(function):
         try:
             trace = graph.get_concrete_function(*signature)
             leaves_graph = _calls_python(trace.graph)
-        except (TypeError, NotImplementedError, AttributeError) as error:
+        except (TypeError, NotImplementedError, AttributeError, ValueError) as error:
             if not _asks_for_numbers(error):
                 raise
             leaves_graph = True
@@ -76,9 +76,13 @@ def compiled(function):
 
 
 def _asks_for_numbers(error):
-    """Whether Python asked a tensor of a graph for its numbers: TensorFlow has no type for it."""
-    words = "as a Python", "to a numpy array", "'numpy'", "numpy() is only"
-    return any(part in str(error) for part in words)
+    """Whether Python asked a tensor of a graph for its numbers: TensorFlow has no type for it.
+
+    What `tf.py_function` gives has no rank in a graph, where Keras' losses ask for it.
+    """
+    words = "as a Python", "to a numpy array", "'numpy'", "numpy() is only", "unknown rank"
+    words_of_float = "not 'SymbolicTensor'", "not SymbolicTensor"
+    return any(part in str(error) for part in (*words, *words_of_float))
 
 
 def _calls_python(graph):

@@ -61,7 +61,9 @@ class Objective:
 
     The flat weight vector has size P and holds `model.trainable_variables`, or those that
     `variables` selects, one after the other, each in C order; `names`, `shapes` and `slices` say
-    where each is. All other variables are held at the values that they have when it is called.
+    where each is. All other variables are held at the values that they have when it is called,
+    but for the states of stateful layers: these begin at zero, as after a reset, and go from batch
+    to batch where they do so in `model.evaluate`, which on JAX begins each batch anew.
 
     A layer may declare that the loss is periodic in a weight, and in which unit the weight is, by
     attributes of the variable: `self.phi.period = math.pi` and `self.phi.unit = "rad"` in `build`,
@@ -72,7 +74,9 @@ class Objective:
         x: Input arrays, as for `model.evaluate`, or a data set of batches that can be read again
             and is the same each time: a `tf.data.Dataset`, a torch `DataLoader`, a
             `keras.utils.PyDataset`. A data set of more than 256 MB is read anew at each call,
-            batch by batch, and all points are evaluated on each batch.
+            batch by batch, and all points are evaluated on each batch. Arrays may be text (on
+            TensorFlow), sparse or ragged tensors, SciPy's sparse arrays, and frames and columns
+            of pandas that hold numbers and bools.
         y: Target arrays; `None` with a data set.
         sample_weight: Weights of the rows, shape `(N,)`, as for `model.evaluate`.
         class_weight: Dictionary of classes to weights, as for `model.fit`.
@@ -80,8 +84,10 @@ class Objective:
             "dense/kernel" or "kernel". `None` takes all trainable ones.
         batch_size: Number of rows that the model sees at once. It bounds the memory, and changes
             the loss where `model.evaluate` depends on it as well: for the loss reductions "sum"
-            and "mean_with_sample_weight", and for losses that couple rows; and with
-            `statistics="batch"`. `None` takes all rows, or batches of 16 MB of inputs.
+            and "mean_with_sample_weight", for losses that couple rows, for masks, whose mean is
+            of what is not masked in a batch, for ragged rows that are filled up to the longest of
+            a batch, and for stateful layers, which ask for the size that they are built for; and
+            with `statistics="batch"`. `None` takes all rows, or batches of 16 MB of inputs.
         statistics: How layers are evaluated that training moves without a gradient, such as
             BatchNormalization. "held": with the statistics that the model has, at all points, as
             `model.evaluate` does. Away from the model's weights these do not belong to the point.
@@ -114,8 +120,8 @@ class Objective:
 
     Raises:
         ValueError: The model is not built or has no loss or no trainable weights, the data are
-            empty, of different lengths, used up by one pass or not the same on each pass, or
-            points have another size than P.
+            empty, of different lengths, of no kind that the backend has, used up by one pass or not
+            the same on each pass, or points have another size than P.
 
     Example:
 
