@@ -54,8 +54,9 @@ def load_model(
 
     >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
     >>> model.compile(loss="mean_squared_error")
-    >>> model.save("angle.keras")
-    >>> loaded = keras_valleys.objectives.load_model("angle.keras")
+    >>> path = os.path.join(tempfile.mkdtemp(), "angle.keras")
+    >>> model.save(path)
+    >>> loaded = keras_valleys.objectives.load_model(path)
     >>> objective = keras_valleys.objectives.Objective(loaded, np.ones((3, 1)), np.ones((3, 1)))
     >>> float(objective([0.0]))
     1.0
