@@ -18,9 +18,13 @@ def flatten(variables):
 
 def variables_of(model):
     """All variables of a model, and the states of stateful layers, which Keras leaves out."""
-    found = {id(variable): variable for variable in model.variables}
-    for layer in layers_of(model):
-        found |= {id(state): state for state in _states_of(layer)}
+    found = {id(variable): variable for variable in [*model.variables, *states_of(model)]}
+    return list(found.values())
+
+
+def states_of(model):
+    """What the stateful layers of a model carry from batch to batch."""
+    found = {id(state): state for layer in layers_of(model) for state in _states_of(layer)}
     return list(found.values())
 
 

@@ -1,4 +1,4 @@
-"""Draw the loss surface of any saved, compiled Keras model around its weights."""
+"""Draw the loss surface of any saved Keras model around its weights."""
 
 import argparse
 import os
@@ -38,7 +38,7 @@ def ranges(text):
 def parse(arguments):
     parser = Parser(description=__doc__, epilog=EPILOG)
     add = parser.add_argument
-    add("model", type=pathlib.Path, help="a .keras file of a model saved after compile")
+    add("model", type=pathlib.Path, help="a .keras or .h5 file of a whole model")
     add("data", type=pathlib.Path, help="an .npz file of the arrays to evaluate it on")
     kinds = ("random", "principal", "hessian", "between")
     add(
@@ -60,6 +60,7 @@ def parse(arguments):
     )
     add("--to", nargs="+", default=[], metavar="FILE", help="one or two .weights.h5 files")
     add("--normalization", choices=("filter", "layer", "none"), default="filter", help="of random")
+    add("--loss", metavar="NAME", help="of a file without one, or instead of it")
     add("--weights", nargs="+", metavar="NAME", help="only these layers or weights")
     add("--batch-size", type=int, help="rows that the model sees at once")
     add("--seed", type=int, default=0, help="of the directions")

@@ -10,7 +10,6 @@ import multiprocessing
 import pathlib
 import sys
 
-import keras
 import numpy as np
 from angle_run import save_page
 
@@ -33,7 +32,7 @@ def prepare(options):
     sys.path.insert(0, "")
     for module in options.module:
         importlib.import_module(module)
-    model = keras.models.load_model(options.model)
+    model = kv.objectives.load_model(options.model, options.loss)
     x, y, sample_weight = (read_arrays(options.data, name) for name in ("x", "y", "sample_weight"))
     objective = kv.objectives.Objective(
         model, x, y, sample_weight, variables=options.weights, batch_size=options.batch_size

@@ -79,6 +79,36 @@ def vector_reader(variables):
     return _chosen.vector_reader(variables)
 
 
+def forgets_unlisted():
+    """Whether `evaluate` forgets what is assigned to variables that a model does not list."""
+    return _chosen.FORGETS_UNLISTED
+
+
+def has_text():
+    """Whether a model may have text in it."""
+    return _chosen.HAS_TEXT
+
+
+def has_sparse():
+    """Whether there are sparse tensors that Keras takes."""
+    return _chosen.sparse_tensor is not None
+
+
+def has_ragged():
+    """Whether there are tensors of rows of different lengths that Keras takes."""
+    return _chosen.ragged_tensor is not None
+
+
+def sparse_tensor(places, values, shape):
+    """A sparse tensor of values at places, arrays of shape `(n,)` and `(n, num_axes)`."""
+    return _chosen.sparse_tensor(places, values, shape)
+
+
+def ragged_tensor(values, splits):
+    """A ragged tensor of values, and for each ragged axis where its rows begin and end."""
+    return _chosen.ragged_tensor(values, splits)
+
+
 def map_rows(function, rows, group=1):
     """`function` of each row, stacked; `group` rows side by side, as `side_by_side` allows.
 

@@ -3,13 +3,17 @@
 import contextlib
 
 import jax
+import jax.experimental.sparse
 import keras
 import numpy as np
 from keras import ops
 
 from keras_valleys._backend import shared
+from keras_valleys._checks import refusal
 
 COMPILES_EACH_SHAPE = True
+FORGETS_UNLISTED = True
+HAS_TEXT = False
 LARGEST_GROUP = 1  # of points side by side: a loop is compiled
 TOGETHER_VALUES = 0  # a compiled loop has no overhead
 
@@ -20,6 +24,7 @@ ASKS_FOR_NUMBERS = (
 )
 
 normal_mode = contextlib.nullcontext
+ragged_tensor = None  # Keras fills the rows up with zeros
 num_replicas = shared.one_replica
 random_numbers_apart = shared.no_random_numbers_apart
 vectorized_map = ops.vectorized_map
@@ -62,16 +67,39 @@ def vector_reader(variables):
     return shared.vector_reader(array_reader, variables)
 
 
+def sparse_tensor(places, values, shape):
+    places = np.asarray(places, "int32")
+    return jax.experimental.sparse.BCOO((values, places), shape=shape, indices_sorted=True)
+
+
 def map_rows(function, rows, group):
     return ops.map(function, rows)
 
 
 def gradient(function, point):
-    return jax.grad(function)(point)
+    with _differentiating():
+        return jax.grad(function)(point)
 
 
 def hessian_vector_product(function, point, vector):
-    return jax.jvp(jax.grad(function), (point,), (vector,))[1]
+    with _differentiating():
+        return jax.jvp(jax.grad(function), (point,), (vector,))[1]
+
+
+@contextlib.contextmanager
+def _differentiating():
+    """Say it in words where Python asks for numbers that JAX does not have in a derivative."""
+    try:
+        yield
+    except (*ASKS_FOR_NUMBERS, AttributeError) as error:
+        if not _asks_for_numbers(error):
+            raise
+        raise refusal(
+            "A gradient",
+            "a loss that JAX can differentiate",
+            "a model or loss that asks tensors for their numbers in Python, by `if` or NumPy",
+            "Write it with `keras.ops`: `keras.ops.where` for `if`.",
+        ) from error
 
 
 def reach(layers):

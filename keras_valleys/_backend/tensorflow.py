@@ -11,6 +11,8 @@ from keras import ops
 from keras_valleys._backend import shared
 
 COMPILES_EACH_SHAPE = False
+FORGETS_UNLISTED = False
+HAS_TEXT = True
 LARGEST_GROUP = 1  # of points side by side: a loop is compiled
 READ_TOGETHER = 8  # variables, from which on one call of a function is faster than each by itself
 TOGETHER_VALUES = 2**15  # the overhead of `ops.map` is as long as a small model takes
@@ -37,6 +39,8 @@ def compiled(function):
         first = id(keras.tree.flatten(arguments)[0])
 
         def spec(tensor):
+            if isinstance(tensor, tf.SparseTensor | tf.RaggedTensor):
+                return tf.type_spec_from_value(tensor)
             shape = list(tensor.shape)
             return tf.TensorSpec([None, *shape[1:]] if id(tensor) == first else shape, tensor.dtype)
 
@@ -59,7 +63,7 @@ def compiled(function):
         try:
             trace = graph.get_concrete_function(*signature)
             leaves_graph = _calls_python(trace.graph)
-        except (TypeError, NotImplementedError, AttributeError) as error:
+        except (TypeError, NotImplementedError, AttributeError, ValueError) as error:
             if not _asks_for_numbers(error):
                 raise
             leaves_graph = True
@@ -73,9 +77,13 @@ def compiled(function):
 
 
 def _asks_for_numbers(error):
-    """Whether Python asked a tensor of a graph for its numbers: TensorFlow has no type for it."""
-    words = "as a Python", "to a numpy array", "'numpy'", "numpy() is only"
-    return any(part in str(error) for part in words)
+    """Whether Python asked a tensor of a graph for its numbers: TensorFlow has no type for it.
+
+    What `tf.py_function` gives has no rank in a graph, where Keras' losses ask for it.
+    """
+    words = "as a Python", "to a numpy array", "'numpy'", "numpy() is only", "unknown rank"
+    words_of_float = "not 'SymbolicTensor'", "not SymbolicTensor"
+    return any(part in str(error) for part in (*words, *words_of_float))
 
 
 def _calls_python(graph):
@@ -98,7 +106,11 @@ def _fits(known, specs):
 def _widened(spec, known):
     if spec.dtype != known.dtype or spec.shape.rank != known.shape.rank:
         return spec
+    if type(spec) is not type(known):
+        return spec
     dims = [a if a == b else None for a, b in zip(spec.shape, known.shape, strict=True)]
+    if isinstance(spec, tf.RaggedTensorSpec):
+        return tf.RaggedTensorSpec(dims, spec.dtype, spec.ragged_rank, spec.row_splits_dtype)
     return type(spec)(dims, spec.dtype)
 
 
@@ -135,6 +147,14 @@ def _reader(variable):
     if hasattr(value, "values"):  # on several devices
         return lambda: variable.value.value()
     return functools.partial(tf.raw_ops.ReadVariableOp, resource=value.handle, dtype=value.dtype)
+
+
+def sparse_tensor(places, values, shape):
+    return tf.SparseTensor(places, values, shape)
+
+
+def ragged_tensor(values, splits):
+    return tf.RaggedTensor.from_nested_row_splits(values, splits)
 
 
 def map_rows(function, rows, group):

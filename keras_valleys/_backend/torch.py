@@ -12,11 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from keras_valleys._backend import shared
 
 COMPILES_EACH_SHAPE = False
+FORGETS_UNLISTED = False
+HAS_TEXT = False
 LARGEST_GROUP = 256  # points side by side: more are no faster
 TOGETHER_VALUES = 2**24
 
 applier = shared.applier
 logs_of_test_step = shared.logs_of_test_step
+ragged_tensor = sparse_tensor = None  # Keras fills in the zeros
 num_replicas = shared.one_replica
 updated = shared.updated
 vectorized_map = ops.vectorized_map

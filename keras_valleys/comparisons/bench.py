@@ -7,10 +7,11 @@ import warnings
 import keras
 import numpy as np
 
+from keras_valleys._arrays import as_arrays, as_fit_takes
 from keras_valleys._backend import random_numbers_apart
 from keras_valleys._checks import refusal
 from keras_valleys._fingerprints import description
-from keras_valleys._weights import to_numpy, variables_of
+from keras_valleys._weights import states_of, to_numpy, variables_of
 from keras_valleys.datasets import repeat
 from keras_valleys.objectives import Objective
 from keras_valleys.trajectories import Trajectory, measured
@@ -50,7 +51,9 @@ class Bench:
     """
 
     def __init__(self, model, x, y, steps, *, batch_size=None, every=1):
-        self.model, self.objective = model, Objective(model, x, y)
+        # Stateful layers are built for one size of batches.
+        self.objective = Objective(model, x, y, batch_size=batch_size if states_of(model) else None)
+        self.model = model
         self.batches = Batches(x, y, steps, batch_size)
         self._every = every
         self._given = model.optimizer
@@ -159,8 +162,8 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, x, y, steps, batch_size):
         super().__init__()
-        self._data = keras.tree.map_structure(_as_rows, (x, y))
-        self._steps, self._rows = steps, len(keras.tree.flatten(self._data)[0])
+        self._data = (_as_rows("x", x), _as_rows("y", y))
+        self._steps, self._rows = steps, int(keras.tree.flatten(self._data)[0].shape[0])
         self.batch_size = self._rows if batch_size is None else batch_size
         whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
         if batch_size is not None and not (whole and 1 <= batch_size <= self._rows):
@@ -187,10 +190,12 @@ class Batches(keras.utils.PyDataset):
         return self._steps
 
     def __getitem__(self, step):
-        if self._order is None:
-            return self._data
-        rows = self._order[step * self.batch_size : (step + 1) * self.batch_size]
-        return keras.tree.map_structure(lambda a: a if a is None else a[rows], self._data)
+        rows = slice(None)
+        if self._order is not None:
+            rows = self._order[step * self.batch_size : (step + 1) * self.batch_size]
+        return keras.tree.map_structure(
+            lambda a: a if a is None else as_fit_takes(a[rows]), self._data
+        )
 
 
 class _Clock(keras.callbacks.Callback):
@@ -214,19 +219,16 @@ class _Clock(keras.callbacks.Callback):
         return np.maximum(np.array(times), 0.0)
 
 
-def _as_rows(given):
-    if given is None:
-        return None
-    rows = np.asarray(given)
-    if rows.ndim == 0 or rows.dtype.hasobject:
+def _as_rows(name, given):
+    rows = as_arrays("compare", name, given)
+    if any(a is not None and not a.shape for a in keras.tree.flatten(rows)):
         raise refusal(
             "compare",
             "`x` and `y` to be arrays of one row per sample, or dictionaries or lists of these",
             type(given).__name__,
             "Convert it to an array.",
         )
-    # As `fit` does it with arrays.
-    return rows.astype(keras.config.floatx()) if rows.dtype.kind == "f" else rows
+    return rows
 
 
 def _is_plain(optimizer):

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_valleys._arrays import as_arrays, as_tensor
 from keras_valleys._backend import backend_version
 from keras_valleys._checks import refusal, shortened
 from keras_valleys._optimizers import Candidate, OptimizerLike, as_candidates
@@ -286,7 +287,8 @@ def built(build_model, x):
             "End the function with `return model`.",
         )
     if not model.built:
-        model(keras.tree.map_structure(lambda a: np.asarray(a)[:1], x))
+        few = keras.tree.map_structure(lambda a: as_tensor(a[:1]), as_arrays("compare", "x", x))
+        model(few)
     return model
 
 

@@ -1,9 +1,11 @@
 """A compiled model and its data as a function of the flat weight vector."""
 
+from keras_valleys.objectives.loading import load_model
 from keras_valleys.objectives.objective import CALL_BYTES, Objective
 
 __all__ = [
     "Objective",
+    "load_model",
 ]
 
 

@@ -9,13 +9,20 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_valleys._arrays import (
+    as_arrays,
+    as_tensor,
+    grows,
+    is_array,
+    num_bytes,
+    size_and_places,
+    update_digest,
+)
 from keras_valleys._checks import refusal
 
 KEPT_BYTES = 2**28  # data sets up to this size are read once and kept
 BATCH_BYTES = 2**24  # of inputs in a batch, where the user leaves its size open
 NUM_COMPARED = 3  # batches of a larger data set that are read twice at once
-
-UNKNOWN_TO_NUMPY = {"torch.bfloat16", "torch.float8_e4m3fn", "torch.float8_e5m2"}
 
 # An array, a structure of arrays, or a data set of batches.
 Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | keras.utils.PyDataset | Iterable[Any]
@@ -52,7 +59,7 @@ class Batches:
             self._dataset = x
             self._read_dataset()
         else:
-            self.arrays = arrays = [as_arrays(part) for part in (x, y, sample_weight)]
+            self.arrays = arrays = _as_batch(x, y, sample_weight)
             self._cut_arrays(arrays, batch_size)
         digest = hashlib.blake2b("".join(self._digests).encode(), digest_size=16)
         self.fingerprint = digest.hexdigest()
@@ -72,7 +79,7 @@ class Batches:
 
     def _cut_arrays(self, arrays, batch_size):
         leaves = [a for a in keras.tree.flatten(arrays) if a is not None]
-        lengths = [len(a) if a.ndim else None for a in leaves]
+        lengths = [a.shape[0] if a.shape else None for a in leaves]
         if len(set(lengths)) > 1 or not lengths or not lengths[0]:
             raise _error(
                 "`x`, `y` and `sample_weight` to be arrays, or lists or dicts of arrays, of one "
@@ -82,7 +89,7 @@ class Batches:
             )
         self.num_rows = lengths[0]
         if batch_size is None:
-            row_bytes = sum(a.nbytes for a in keras.tree.flatten(arrays[0])) / self.num_rows
+            row_bytes = sum(map(num_bytes, keras.tree.flatten(arrays[0]))) / self.num_rows
             parts = -(-self.num_rows * row_bytes // BATCH_BYTES)
             batch_size = -(-self.num_rows // max(int(parts), 1))
         elif isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
@@ -101,7 +108,7 @@ class Batches:
             self._digests.append(_digest(batch))
             rows = rows_of(batch)
             self.num_rows, self.most_rows = self.num_rows + rows, max(self.most_rows, rows)
-            size += sum(a.nbytes for a in keras.tree.flatten(batch) if a is not None)
+            size += sum(num_bytes(a) for a in keras.tree.flatten(batch) if a is not None)
             kept = [*kept, batch] if kept is not None and size <= KEPT_BYTES else None
         self.num_batches = len(self._digests)
         if not self.num_rows:
@@ -117,8 +124,8 @@ class Batches:
         if isinstance(dataset, keras.utils.PyDataset):
             dataset = map(dataset.__getitem__, range(dataset.num_batches))
         for batch in dataset:
-            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(_as_tuple(batch))
-            yield self._weigh([as_arrays(part) for part in (x, y, sample_weight)])
+            parts = keras.utils.unpack_x_y_sample_weight(_as_tuple(batch))
+            yield self._weigh(_as_batch(*parts, are_batches=True))
 
     def _weigh(self, batch):
         x, y, sample_weight = batch
@@ -127,9 +134,14 @@ class Batches:
         return [x, y, sample_weight]
 
 
+def widens(batch):
+    """Whether the tensors of a batch take much more memory than the batch."""
+    return any(grows(array) for array in keras.tree.flatten(batch))
+
+
 def rows_of(batch):
     """The number of rows of a batch."""
-    return len(keras.tree.flatten(batch[0])[0])
+    return int(keras.tree.flatten(batch[0])[0].shape[0])
 
 
 def average(parts, num_rows):
@@ -151,29 +163,14 @@ def average(parts, num_rows):
 
 def count_values(x, shapes):
     """Roughly how many values a model with weights of these shapes makes of a batch."""
-    inputs = [array for array in keras.tree.flatten(x) if array.size]
-    places = sum(a.size if a.dtype.kind in "iu" else a.size // a.shape[-1] for a in inputs)
-    return sum(a.size for a in inputs) + places * sum(s[-1] if s else 1 for s in shapes)
+    found = [size_and_places(array) for array in keras.tree.flatten(x)]
+    num_places = sum(places for _, places in found)
+    return sum(size for size, _ in found) + num_places * sum(s[-1] if s else 1 for s in shapes)
 
 
-def as_arrays(structure):
-    """Copies of arrays as `model.evaluate` takes them: floats in Keras' own precision."""
-
-    def as_array(leaf):
-        if hasattr(leaf, "detach"):  # a torch tensor
-            leaf = leaf.detach().cpu()
-            leaf = leaf if str(leaf.dtype) not in UNKNOWN_TO_NUMPY else leaf.float()
-        array = np.array(leaf)  # what is given may be filled anew
-        if array.dtype == object:
-            raise _error(
-                "arrays, or a data set of batches of arrays",
-                f"{type(leaf).__name__}",
-                "Convert it to arrays of numbers",
-            )
-        is_float = array.dtype.kind in "fV"  # "V" are those that NumPy does not know
-        return array.astype(keras.config.floatx()) if is_float else array
-
-    return keras.tree.map_structure(lambda a: None if a is None else as_array(a), structure)
+def as_tensors(batch):
+    """A batch as the model gets it."""
+    return keras.tree.map_structure(lambda a: None if a is None else as_tensor(a), batch)
 
 
 def _is_dataset(x):
@@ -192,8 +189,13 @@ def _is_dataset(x):
             raise _error("a finite data set", "one that repeats for ever", "Leave out `repeat()`")
         return True
     # A torch DataLoader and its like: read by a loop, but neither an array nor a structure of them.
-    plain = isinstance(x, list | tuple | dict | str | bytes) or hasattr(x, "__array__")
+    plain = isinstance(x, list | tuple | dict | str | bytes) or is_array(x)
     return not plain and hasattr(x, "__iter__")
+
+
+def _as_batch(x, y, sample_weight, *, are_batches=False):
+    parts = {"x": x, "y": y, "sample_weight": sample_weight}
+    return [as_arrays("Objective", *part, are_batches=are_batches) for part in parts.items()]
 
 
 def _as_tuple(batch):
@@ -221,9 +223,10 @@ def _cut(arrays, start, stop):
 def _digest(batch):
     digest = hashlib.blake2b(digest_size=16)
     for array in keras.tree.flatten(batch):
-        digest.update(b"none" if array is None else f"{array.dtype.str}{array.shape}".encode())
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).view("uint8").data if array.size else b"")
+        if array is None:
+            digest.update(b"none")
+        else:
+            update_digest(digest, array)
     return digest.hexdigest()
 
 

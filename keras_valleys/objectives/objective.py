@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from keras_valleys._backend import (
     compiled,
     compiles_each_shape,
+    forgets_unlisted,
     logs_of_test_step,
     map_rows,
     num_replicas,
@@ -30,10 +31,19 @@ from keras_valleys._weights import (
     layers_of,
     period_and_unit,
     select,
+    states_of,
     to_numpy,
     variables_of,
 )
-from keras_valleys.objectives.data import Batches, Data, average, count_values, rows_of
+from keras_valleys.objectives.data import (
+    Batches,
+    Data,
+    as_tensors,
+    average,
+    count_values,
+    rows_of,
+    widens,
+)
 from keras_valleys.objectives.statistics import Statistics, check_mode
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
@@ -51,7 +61,9 @@ class Objective:
 
     The flat weight vector has size P and holds `model.trainable_variables`, or those that
     `variables` selects, one after the other, each in C order; `names`, `shapes` and `slices` say
-    where each is. All other variables are held at the values that they have when it is called.
+    where each is. All other variables are held at the values that they have when it is called,
+    but for the states of stateful layers: these begin at zero, as after a reset, and go from batch
+    to batch where they do so in `model.evaluate`, which on JAX begins each batch anew.
 
     A layer may declare that the loss is periodic in a weight, and in which unit the weight is, by
     attributes of the variable: `self.phi.period = math.pi` and `self.phi.unit = "rad"` in `build`,
@@ -62,7 +74,9 @@ class Objective:
         x: Input arrays, as for `model.evaluate`, or a data set of batches that can be read again
             and is the same each time: a `tf.data.Dataset`, a torch `DataLoader`, a
             `keras.utils.PyDataset`. A data set of more than 256 MB is read anew at each call,
-            batch by batch, and all points are evaluated on each batch.
+            batch by batch, and all points are evaluated on each batch. Arrays may be text (on
+            TensorFlow), sparse or ragged tensors, SciPy's sparse arrays, and frames and columns
+            of pandas that hold numbers and bools.
         y: Target arrays; `None` with a data set.
         sample_weight: Weights of the rows, shape `(N,)`, as for `model.evaluate`.
         class_weight: Dictionary of classes to weights, as for `model.fit`.
@@ -70,8 +84,10 @@ class Objective:
             "dense/kernel" or "kernel". `None` takes all trainable ones.
         batch_size: Number of rows that the model sees at once. It bounds the memory, and changes
             the loss where `model.evaluate` depends on it as well: for the loss reductions "sum"
-            and "mean_with_sample_weight", and for losses that couple rows; and with
-            `statistics="batch"`. `None` takes all rows, or batches of 16 MB of inputs.
+            and "mean_with_sample_weight", for losses that couple rows, for masks, whose mean is
+            of what is not masked in a batch, for ragged rows that are filled up to the longest of
+            a batch, and for stateful layers, which ask for the size that they are built for; and
+            with `statistics="batch"`. `None` takes all rows, or batches of 16 MB of inputs.
         statistics: How layers are evaluated that training moves without a gradient, such as
             BatchNormalization. "held": with the statistics that the model has, at all points, as
             `model.evaluate` does. Away from the model's weights these do not belong to the point.
@@ -104,8 +120,8 @@ class Objective:
 
     Raises:
         ValueError: The model is not built or has no loss or no trainable weights, the data are
-            empty, of different lengths, used up by one pass or not the same on each pass, or
-            points have another size than P.
+            empty, of different lengths, of no kind that the backend has, used up by one pass or not
+            the same on each pass, or points have another size than P.
 
     Example:
 
@@ -169,12 +185,15 @@ class Objective:
         self.dtype = "float64" if "float64" in kinds else "float32"
         self._loss_given = model.loss
         self._trainable = list(model.trainable_variables)
+        self._states = states_of(model)
+        check_batches(self._states, self._batches, batch_size)
+        self._chained = False  # what follows is done with the first batch alone
         first = next(iter(self._batches))
         # Once before compiling: Keras makes variables at the first loss, and bad data are told.
         point = ops.convert_to_tensor(self.point().astype(self.dtype))
         own = {id(variable) for variable in self.variables}
         rest = [variable for variable in self._trainable if id(variable) not in own]
-        first_batch = _as_tensors(first)
+        first_batch = as_tensors(first)
         self._statistics = Statistics(
             model, statistics, lambda: model(first_batch[0], training=True)
         )
@@ -185,11 +204,14 @@ class Objective:
             mapping = self._mapping(point, rest, [v.value for v in rest])
             with self._statistics.counting(), self._statistics.in_use():
                 self._model_loss(mapping, first_batch)
-            return [value for _, value in mapping[len(rest) :]]
+            return [value for _, value in mapping[len(rest) :][: len(own)]]
 
         self._check_follows(read_past_scope(run, point, self.variables))
+        own |= {id(state) for state in self._states}
         self._held = [variable for variable in variables_of(model) if id(variable) not in own]
-        self._kept = None if self.streams else [_as_tensors(batch) for batch in self._batches]
+        is_kept = not self.streams and not widens(first)
+        self._kept = [as_tensors(batch) for batch in self._batches] if is_kept else None
+        self._chained = self._carries_states()
         self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._moment_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.num_values = count_values(first[0], self.shapes)
@@ -359,11 +381,17 @@ class Objective:
             tensors = [ops.convert_to_tensor(np.asarray(a, self.dtype)) for a in arrays]
             # Passed in at each call: a compiled function must not keep old statistics or data.
             held = [ops.convert_to_tensor(variable) for variable in self._held]
-            for batch in self._kept or map(_as_tensors, self._batches):
+            for batch in self._calls():
                 found = call(tensors, held, batch)
-                yield rows_of(batch), keras.tree.map_structure(_as_array, found)
+                rows = self.num_rows if self._chained else rows_of(batch)
+                yield rows, keras.tree.map_structure(_as_array, found)
 
         return parts
+
+    def _calls(self):
+        """What each call of a compiled function is given: a batch, or all of a chain."""
+        batches = self._kept or map(as_tensors, self._batches)
+        return [list(batches)] if self._chained else batches
 
     def _losses(self, rows, *plane, numbers=None):
         """Losses at rows of weights, or of coefficients on a plane.
@@ -492,14 +520,40 @@ class Objective:
 
     def _model_loss(self, mapping, batch):
         with _standing_in(self.model, self._stand_ins):
-            return model_loss(self.model, mapping, batch, self._follow)
+            if not self._chained:
+                return model_loss(self.model, mapping, batch, self._follow)
+            total = 0.0
+            for one in batch:  # each begins with the states in which the one before has ended
+                ends: list = []
+                loss = model_loss(self.model, mapping, one, self._follow, self._states, ends)
+                total += rows_of(one) / self.num_rows * loss
+                mapping = [*mapping, *ends]
+            return total
 
     def _mapping(self, point, variables, values):
         mapping = list(zip(variables, values, strict=True))
         for variable, part, shape in zip(self.variables, self.slices, self.shapes, strict=True):
             value = ops.reshape(point[part], shape)
             mapping.append((variable, ops.cast(value, variable.dtype)))
-        return mapping
+        return mapping + [(state, ops.zeros(state.shape, state.dtype)) for state in self._states]
+
+    def _carries_states(self):
+        """Whether the states at the end of a batch are those at the begin of the next."""
+        listed = {id(variable) for variable in self.model.variables}
+        states = [s for s in self._states if id(s) in listed or not forgets_unlisted()]
+        if not states or self.num_batches == 1:
+            return False
+        own_step = type(self.model).test_step is not keras.Model.test_step
+        if own_step or self.streams or self._statistics.needs_two_passes(self.num_batches):
+            raise refusal(
+                "Objective",
+                "stateful layers, whose states go from batch to batch, in a model of Keras' own "
+                "`test_step`, data of at most 256 MB, and statistics that are held or of a batch",
+                f"{self.num_batches} batches, statistics={self.statistics!r}, and "
+                f"{type(self.model).__name__}.test_step{' of its own' * own_step}",
+                "Use one batch, or a model whose layers are not stateful.",
+            )
+        return True
 
     def _as_statistics(self, statistics, shape):
         """Statistics as an array of shape `(n, Q)`, or `None`."""
@@ -577,12 +631,6 @@ def _padded(rows):
     return np.concatenate([rows, np.repeat(rows[-1:], whole - len(rows), axis=0)])
 
 
-def _as_tensors(batch):
-    return keras.tree.map_structure(
-        lambda a: None if a is None else ops.convert_to_tensor(a), batch
-    )
-
-
 def _as_array(tensor):
     return np.array(to_numpy(tensor))
 
@@ -592,7 +640,7 @@ def _rebuild(floatx, model, given, indices):
     return Objective(model, **given, variables=[model.trainable_variables[i] for i in indices])
 
 
-def model_loss(model, mapping, batch, follow):
+def model_loss(model, mapping, batch, follow, carried=(), ends=None):
     """The loss of a batch, with variables at other values.
 
     Args:
@@ -600,6 +648,8 @@ def model_loss(model, mapping, batch, follow):
         mapping: Pairs of a variable and its value; the others keep their own.
         batch: `(x, y, sample_weight)` as tensors.
         follow: What `keras_valleys._backend.reach` returns for the model's layers.
+        carried: Variables that the model assigns to.
+        ends: List that takes pairs of these and the values that they have in the end.
     """
     if type(model).test_step is not keras.Model.test_step:
         return _logged_loss(model, mapping, batch, follow)
@@ -613,8 +663,10 @@ def model_loss(model, mapping, batch, follow):
             raise _no_loss(model)
         return model.compute_loss(x, y, y_pred, sample_weight, **options)
 
-    with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
         loss = follow(run)
+    if carried:
+        ends += [(variable, scope.get_current_value(variable)) for variable in carried]
     return ops.mean(loss) * num_replicas()  # `evaluate` averages what is not reduced
 
 
@@ -666,6 +718,23 @@ def check_model(model):
             f"{type(model).__name__} {shortened(model.name)} without",
             "Call the model on a batch of data first, or make a layer trainable and compile.",
         )
+
+
+def check_batches(states, batches, batch_size):
+    """Refuse batches of other sizes than the states of stateful layers are for."""
+    sizes = {state.shape[0] for state in states if len(state.shape)}
+    whole = {size for size in sizes if batches.num_rows == size * batches.num_batches}
+    if whole == sizes and (not sizes or batches.most_rows in sizes):
+        return
+    size = max(sizes)
+    left = batches.num_rows % size
+    way = f"Use batch_size={size}" if batches.arrays else f"Batch the data set by {size}"
+    raise refusal(
+        "Objective",
+        f"batches of {size} rows, for which the stateful layers of the model are built",
+        f"{batches.num_rows} rows, in batches of {batches.most_rows}",
+        f"{way}{f', and leave out the last {left} rows' if left else ''}.",
+    )
 
 
 def loss_name_of(loss):

@@ -1,9 +1,11 @@
 """A network on real images, and the surface of any saved model, by scripts."""
 
 import importlib
+import json
 import pathlib
 import re
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -98,6 +100,56 @@ def test_what_cannot_be_drawn_is_told_in_one_line(digits, options, message, monk
     last = said.err.strip().splitlines()[-1]
     assert ended.value.code == 2 and "error: " in last and message in last
     assert not said.out and not (cwd / "logs" / "digits-random").exists()
+
+
+@pytest.fixture(scope="module")
+def old_files(tmp_path_factory):
+    """HDF5 files as of old, with options of the optimizer that Keras does not know, or none."""
+    cwd = tmp_path_factory.mktemp("old")
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.save(cwd / "bare.h5")
+    model.compile("sgd", "mean_absolute_error")
+    model.save(cwd / "old.h5")
+    with h5py.File(cwd / "old.h5", "r+") as file:
+        config = json.loads(file.attrs["training_config"])
+        config["optimizer_config"] = {"class_name": "SGD", "config": {"lr": 0.01, "decay": 1e-6}}
+        file.attrs["training_config"] = json.dumps(config)
+    x = np.random.RandomState(4).normal(size=(9, 3)).astype("float32")
+    np.savez(cwd / "data.npz", x=x, y=x[:, :2])
+    expected = {}
+    for loss in ("mean_absolute_error", "mean_squared_error"):
+        model.compile(loss=loss)
+        expected[loss] = model.evaluate(x, x[:, :2], verbose=0)
+    return cwd, expected
+
+
+@pytest.mark.parametrize(
+    "name, options, loss",
+    [
+        ("old.h5", [], "mean_absolute_error"),
+        ("old.h5", ["--loss", "mean_squared_error"], "mean_squared_error"),
+        ("bare.h5", ["--loss", "mean_absolute_error"], "mean_absolute_error"),
+    ],
+)
+def test_an_old_file_is_drawn(old_files, name, options, loss, monkeypatch, capsys):
+    cwd, expected = old_files
+    monkeypatch.chdir(cwd)
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    draw = importlib.import_module("draw_surface").run
+    draw(name, "data.npz", *options, "--points", "3", "--log-dir", f"{loss}-{name}")
+    said = capsys.readouterr().out
+    assert f"9 rows, {loss}." in said
+    found = re.search(r"Loss at the model's weights ([\d.]+)", said)[1]
+    assert float(found) == pytest.approx(expected[loss], rel=1e-4)
+
+
+def test_a_file_without_a_loss_is_told(old_files, monkeypatch, capsys):
+    monkeypatch.chdir(old_files[0])
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    with pytest.raises(SystemExit):
+        importlib.import_module("draw_surface").run("bare.h5", "data.npz")
+    assert "`loss` to be given for a file without one" in capsys.readouterr().err
 
 
 def test_what_cannot_be_drawn_ends_without_a_traceback(tmp_path):

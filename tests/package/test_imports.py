@@ -14,7 +14,9 @@ import tensorboard_plugin_valleys
 PACKAGE = pathlib.Path(keras_valleys.__file__).parent
 PLUGIN = pathlib.Path(tensorboard_plugin_valleys.__file__).parent
 
-TOOLS = "_checks _files _results _linalg _backend _weights _fingerprints _progress _optimizers"
+TOOLS = (
+    "_arrays _checks _files _results _linalg _backend _weights _fingerprints _progress _optimizers"
+)
 FLOORS = [
     f"{TOOLS} constraints datasets layers losses metrics events",
     "objectives trajectories",

@@ -28,6 +28,7 @@ from keras_valleys.valleys import Derailment, Valley, Valleys
 
 def who_teaches(build_model: Callable[[], keras.Model], folder: pathlib.Path) -> None:
     """One weight, five valleys, a lecture."""
+    assert_type(kv.objectives.load_model(folder / "a.h5", "mean_squared_error"), keras.Model)
     (x, y), (x_test, y_test) = kv.datasets.rosette(num_lines=5)
     assert_type(x, np.ndarray)
     steps = kv.datasets.repeat(x, y, 100)
