@@ -40,7 +40,11 @@ class Ground:
     def __init__(self, owner, objective):
         _check_objective(owner, objective)
         self.objective = objective
-        self.together = pays_together(objective.num_values) and self._tries_together()
+        point = objective.point()
+        rows = np.stack([point, 0.99 * point + 0.01])
+        slopes = objective.compute(_gradients_in_turn, rows)
+        _check_slopes(owner, objective, rows, slopes)
+        self.together = pays_together(objective.num_values) and self._goes_together(rows, slopes)
         self.constraint = _constraint_of(objective)
 
     def chunk(self, num, steps):
@@ -51,17 +55,14 @@ class Ground:
             return max(min(most, TOGETHER_BYTES // (4 * values)), 1)
         return max(min(most, max(WORK // (values * steps), 16)), 1)
 
-    def _tries_together(self):
-        """Whether the layers run under the backend's vectorization, and to the same values."""
-        point = self.objective.point()
-        rows = np.stack([point, 0.99 * point + 0.01])
+    def _goes_together(self, rows, slopes):
+        """Whether the layers run under the backend's vectorization, and to the same slopes."""
         try:
             found = self.objective.compute(_gradients_together, rows)
         except Exception:  # each layer has its own way not to run
             return False
-        expected = self.objective.compute(_gradients_in_turn, rows)
-        scale = np.abs(expected).max()
-        return bool(np.allclose(found, expected, rtol=1e-4, atol=1e-5 * scale, equal_nan=True))
+        scale = np.abs(slopes).max()
+        return bool(np.allclose(found, slopes, rtol=1e-4, atol=1e-5 * scale, equal_nan=True))
 
 
 class Walker:
@@ -203,6 +204,24 @@ def _check_objective(owner, objective):
             f"all weights in {objective.dtype}, as one variable holds them",
             f"weights in {sorted(dtypes)}",
             "Build the model under one dtype policy, with float32 or float64 variables.",
+        )
+
+
+def _check_slopes(owner, objective, rows, slopes):
+    """Refuse a loss of which the backend has no derivative at all: `fit` would not move either.
+
+    What it cannot differentiate only in part, as behind a `stop_gradient`, goes as `fit` goes.
+    """
+    if np.any(slopes) or objective.size == 0:
+        return
+    ways = 1e-3 * np.maximum(np.abs(rows), 0.1)
+    rise = objective(rows + ways) - objective(rows - ways)
+    if np.any(np.abs(rise) > 1e-5 * np.abs(objective(rows))):
+        raise refusal(
+            owner,
+            "a loss that the backend can differentiate: no optimizer moves the weights of another",
+            "a gradient of zeros, of a loss that changes with the weights",
+            "Look for `stop_gradient`, rounding, NumPy or `py_function` in the model or loss.",
         )
 
 

@@ -98,3 +98,24 @@ def test_a_derivative_that_is_none_is_refused(loss):
         with warnings.catch_warnings(), pytest.raises(ValueError, match=whose):
             warnings.simplefilter("ignore")
             derive()
+
+
+def test_descents_that_fit_would_not_make_are_refused():
+    objective, _ = made(in_numpy)
+    whose = "that JAX can differentiate" if BACKEND == "jax" else "that the backend can different"
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=whose):
+        warnings.simplefilter("ignore")
+        kv.descents.descend(objective, "adam", [objective.point()], 3)
+
+
+def test_descents_on_level_ground_stay_where_they_are():
+    dead = keras.Sequential([keras.Input((2,)), layers.Dense(3, "relu"), layers.Dense(1)])
+    first, bias, *_ = dead.trainable_variables
+    first.assign(0 * first)
+    bias.assign(0 * bias - 9)
+    dead.compile(loss="mean_squared_error")
+    objective = Objective(dead, *small_data(), variables=[dead.layers[0]])
+    starts = [objective.point(), objective.point() + 0.1]
+    np.testing.assert_array_equal(
+        kv.descents.descend(objective, "sgd", starts, 3).weights, np.float32(starts)
+    )
