@@ -245,7 +245,9 @@ def do(jobs, bench, files, *, surface, verbose):
     """The fits of the jobs, in their order."""
     from keras_valleys.callbacks import SurfaceBoard
 
-    found = {job.digest: files.find(job.digest) for job in jobs if job.digest is not None}
+    found = {
+        job.digest: files.find(job.digest, job.point.size) for job in jobs if job.digest is not None
+    }
     done = [found.get(job.digest) for job in jobs]
     pending = [k for k, one in enumerate(done) if one is None]
     progress = Progress(verbose, len(pending), len(jobs), unit="run", where="in log_dir")
