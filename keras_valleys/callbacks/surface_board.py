@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_valleys._checks import check_kind, refusal
+from keras_valleys._checks import check_kind, check_whole, refusal
 from keras_valleys._optimizers import name_of, optimizer_settings
 from keras_valleys._tab import PathChunks, SurfaceRecord
 from keras_valleys._weights import period_and_unit
@@ -96,13 +96,8 @@ class SurfaceBoard(StepCallback):
         objective: Objective | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(images, int | np.integer) or isinstance(images, bool) or images < 0:
-            raise refusal(
-                "SurfaceBoard",
-                "`images` to be an integer >= 0",
-                {"images": images},
-                "Use images=10, as many as TensorBoard keeps.",
-            )
+        remedy = "Use images=10, as many as TensorBoard keeps."
+        check_whole("SurfaceBoard", remedy=remedy, images=images)
         if surface is not None:
             check_kind("SurfaceBoard", "surface", surface=surface)
         if objective is not None:

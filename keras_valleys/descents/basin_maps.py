@@ -256,8 +256,9 @@ def _where(objective, weights, valleys, grid):
 
 def _as_axes(coordinates, surface, objective):
     try:
-        axes = [np.array(axis, "float64") for axis in as_axes(coordinates)]
-    except (TypeError, ValueError):
+        axes = [as_measured("basin_map", coordinates=axis) for axis in as_axes(coordinates)]
+        axes = [axis.astype("float64") for axis in axes]
+    except ValueError:
         axes = []
     if len(axes) != len(surface.coordinates) or not all(map(is_rising, axes)):
         raise refusal(
@@ -280,8 +281,8 @@ def _as_axes(coordinates, surface, objective):
 
 def _as_rates(learning_rates):
     try:
-        rates = np.array(learning_rates, "float64")
-    except (TypeError, ValueError):
+        rates = as_measured("basin_map", learning_rates=learning_rates).astype("float64")
+    except ValueError:
         rates = np.empty(0)
     if rates.ndim != 1 or not rates.size or not np.all((rates > 0) & (rates < np.inf)):
         raise refusal(
