@@ -210,9 +210,8 @@ class SurfaceFrames:
                 f"num_frames={shortened(num_frames)}",
                 "Record a step first.",
             )
-        lengths = np.unique(
-            np.linspace(1, len(known), min(num_frames, len(known))).round().astype(int)
-        )
+        num_frames = min(num_frames, len(known))
+        lengths = np.unique(np.linspace(1, len(known), num_frames).round().astype(int))
         moved = np.zeros(len(known), bool) if no_steps is None else np.asarray(no_steps, bool)
         return animate(
             [self.image(places[:n], known[:n], numbers[n - 1], no_steps=moved[:n]) for n in lengths]
@@ -302,8 +301,8 @@ def animate(images: Iterable[Image.Image]) -> bytes:
     if not images or not all(isinstance(image, Image.Image) for image in images):
         raise refusal(
             "animate",
-            "`images` to be a list of at least one image of Pillow",
-            {"images": images},
+            "at least one image",
+            f"{shortened(images)}, not of Pillow" if images else "none",
             "Draw one first, with `SurfaceFrames.image`.",
         )
     buffer = io.BytesIO()

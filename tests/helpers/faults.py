@@ -35,12 +35,11 @@ from keras_valleys.comparisons import compare
 from keras_valleys.comparisons.run_files import RunFiles
 from keras_valleys.events import frame
 
-EPOCHS = 200  # of five steps
-
-FIT = f"""
+FIT = """
 import sys
 import keras, numpy as np, keras_valleys as kv
-from helpers.fits import fit, some_data
+from helpers.faults import long_fit
+from helpers.fits import some_data
 from helpers.lines import rosette_model
 
 class Tell(keras.callbacks.Callback):
@@ -53,7 +52,7 @@ class Tell(keras.callbacks.Callback):
 objective = kv.objectives.Objective(rosette_model(), *some_data())
 surface = kv.surfaces.evaluate(objective, coordinates=np.linspace(-1.5, 1.4, 99))
 board = kv.callbacks.SurfaceBoard(sys.argv[1], surface, images=4)
-fit(rosette_model(), board, Tell(), epochs={EPOCHS})
+long_fit(int(sys.argv[2]), board, Tell())
 """
 
 EVALUATE = """
@@ -72,7 +71,7 @@ class Tells(_progress.Checkpoint):
 
 import keras_valleys.surfaces.surface as room
 room.Checkpoint = Tells
-evaluate(Heavy(0.01), **PLANE, checkpoint=sys.argv[1])
+evaluate(Heavy(0.01), **PLANE, checkpoint=sys.argv[1], verbose=0)
 """
 
 COMPARE = """
@@ -88,17 +87,25 @@ def tell():
 
 threading.Thread(target=tell, daemon=True).start()
 given = {"sgd": SGD(0.05), "adam": Adam(0.05)}
-compare(rosette_model, given, *data(), 30, SIZE, seeds=6, log_dir=sys.argv[1], verbose=0)
+seeds = int(sys.argv[2])
+compare(rosette_model, given, *data(), 30, SIZE, seeds=seeds, log_dir=sys.argv[1], verbose=0)
 """
 
 
-def killed(code, path, rng, *, first=0, most=2.0):
+def long_fit(steps, *callbacks):
+    """One epoch of so many steps."""
+    x, y = kv.datasets.repeat(*some_data(), steps, 16)
+    options = {"batch_size": 16, "shuffle": False, "verbose": 0}
+    rosette_model().fit(x, y, callbacks=list(callbacks), **options)
+
+
+def killed(code, *arguments, rng, first=0, most=2.0):
     """Run code, kill it up to so many seconds after it told `first`; what it told last, or None.
 
     `None` where it ended before.
     """
     pipe = subprocess.PIPE
-    with start_python(code, path, stderr=pipe) as process:
+    with start_python(code, *arguments, stderr=pipe) as process:
         told = -1
         while told < first:
             line = process.stdout.readline()
@@ -119,9 +126,12 @@ class Kills:
     Args:
         folder: Path of a folder.
         seed: Seed of the moments.
+        steps: Number of steps of a fit.
+        seeds: Number of seeds of a comparison, of two optimizers.
     """
 
-    def __init__(self, folder, seed=0):
+    def __init__(self, folder, seed=0, *, steps=1500, seeds=6):
+        self.steps, self.seeds = steps, seeds
         self.folder, self._rng = pathlib.Path(folder), random.Random(seed)
         self.figures = collections.Counter()
         self._known = {}
@@ -129,10 +139,10 @@ class Kills:
     def fit(self, number):
         """A fit: its rows are there up to the one that was written last."""
         log_dir = self.folder / f"fits-{number}" / "run"
-        told = killed(FIT, log_dir, self._rng)
+        told = killed(FIT, log_dir, self.steps, rng=self._rng, first=1)
         if "path" not in self._known:
             recorder = kv.callbacks.TrajectoryRecorder()
-            fit(rosette_model(), recorder, epochs=EPOCHS)
+            long_fit(self.steps, recorder)
             self._known["path"] = recorder.trajectory
         path = self._known["path"]
         with open_reader(READERS[number % len(READERS)], log_dir.parent) as reader:
@@ -158,7 +168,7 @@ class Kills:
     def evaluate(self, number):
         """An evaluation: its losses are there up to the last write, and it goes on to the same."""
         path = self.folder / f"surface-{number}.part.npz"
-        told = killed(EVALUATE, path, self._rng, first=0)
+        told = killed(EVALUATE, path, rng=self._rng)
         left = finished(path)
         told = 322 if told is None else told
         assert left >= told, (left, told)
@@ -173,20 +183,20 @@ class Kills:
     def compare(self, number):
         """A comparison: finished runs are there, are not run again, and all is as if alone."""
         folder = self.folder / f"runs-{number}"
-        told = killed(COMPARE, folder, self._rng, first=1)
+        told = killed(COMPARE, folder, self.seeds, rng=self._rng, first=1)
         whole = sorted(path.parent for path in folder.glob("*/run.json"))
-        told = 12 if told is None else told
+        told = 2 * self.seeds if told is None else told
         assert len(whole) >= told, (len(whole), told)
         before = {path: path.stat().st_mtime_ns for one in whole for path in one.iterdir()}
         given = {"sgd": SGD(0.05), "adam": Adam(0.05)}
-        options = dict(seeds=6, verbose=0)
+        options = dict(seeds=self.seeds, verbose=0)
         again = compare(rosette_model, given, *data(), 30, SIZE, log_dir=folder, **options)
         assert all(path.stat().st_mtime_ns == time for path, time in before.items())
         if "comparison" not in self._known:
             alone = compare(rosette_model, given, *data(), 30, SIZE, **options)
             self._known["comparison"] = alone
         same_paths(again, self._known["comparison"])
-        assert len(list(folder.glob("*/run.json"))) == 12
+        assert len(list(folder.glob("*/run.json"))) == 2 * self.seeds
         self.figures["comparisons"] += 1
         self.figures["runs told before the kill"] += told
         self.figures["runs found"] += len(whole)

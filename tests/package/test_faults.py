@@ -7,7 +7,7 @@ from helpers.faults import Damages, Kills
 
 @pytest.fixture(scope="module")
 def kills(tmp_path_factory):
-    return Kills(tmp_path_factory.mktemp("kills"), seed=3)
+    return Kills(tmp_path_factory.mktemp("kills"), seed=3, steps=300, seeds=2)
 
 
 @pytest.mark.parametrize("what", ["fit", "evaluate", "compare"])
@@ -19,7 +19,7 @@ def test_a_kill_loses_nothing(what, kills):
 
 def test_damaged_files_end_in_the_clear_error(tmp_path):
     damages = Damages(tmp_path, seed=5)
-    damages.files(150)
-    assert damages.figures["files"] == 150
+    damages.files(100)
+    assert damages.figures["files"] == 100
     for what in ("results refused", "checkpoints refused", "runs made again", "event files"):
-        assert damages.figures[what] > 10
+        assert damages.figures[what] > 5
