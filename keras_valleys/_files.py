@@ -84,7 +84,17 @@ def write_archive(path: str | os.PathLike[str], kind: str, **fields: Any) -> Non
             "Convert them, or use an empty text for None.",
         )
     fields["kind"] = np.array(f"keras_valleys.{kind}.1")
-    write_whole(path, lambda file: np.savez_compressed(file, **fields))
+    write_whole(path, lambda file: _write_arrays(file, fields))
+
+
+def _write_arrays(file, fields):
+    """Write arrays packed, or as they are where `read_archive` would not unpack them again."""
+    np.savez_compressed(file, **fields)
+    unpacked = sum(np.asarray(value).nbytes for value in fields.values())
+    if unpacked > max(MOST_UNPACKED, MOST_TIMES * file.tell()) / 2:
+        file.seek(0)
+        file.truncate()
+        np.savez(file, **fields)
 
 
 def write_whole(

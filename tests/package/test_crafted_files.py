@@ -10,6 +10,7 @@ import pytest
 import keras_valleys as kv
 from helpers import crafted
 from helpers.formulas import PLANE, Heavy
+from keras_valleys import _files
 from keras_valleys._files import MOST_UNPACKED, read_archive, write_archive
 from keras_valleys.descents import BasinMap
 from keras_valleys.surfaces import Surface, evaluate
@@ -147,6 +148,17 @@ def test_files_of_nothing_but_zeros_load(tmp_path):
     assert flat.losses.nbytes > 200 * os.path.getsize(tmp_path / "flat.npz")
     assert flat.losses.nbytes < MOST_UNPACKED
     assert Surface.load(tmp_path / "flat.npz") == flat
+
+
+def test_what_would_not_be_unpacked_again_is_not_packed(tmp_path, monkeypatch):
+    monkeypatch.setattr(_files, "MOST_UNPACKED", 10_000)
+    axis = np.arange(1.0, 301)
+    for losses in (np.zeros((300, 299)), np.random.RandomState(3).normal(size=(300, 299))):
+        surface = Surface(losses, [axis, axis[:-1]], np.eye(2), [0.0, 0.0])
+        surface.save(tmp_path / "file.npz")
+        assert Surface.load(tmp_path / "file.npz") == surface
+    packed = os.path.getsize(tmp_path / "file.npz")
+    assert packed < 0.97 * losses.nbytes  # noise is packed as before
 
 
 @pytest.mark.parametrize("field", ["digest", "sizes", "finished", "losses", "kind"])
