@@ -193,7 +193,8 @@ class SurfaceBoard(StepCallback):
             self._run = None
             return
         seen = places[-1].step if places else -1
-        places += [self._place(row) for row in self.rows_ahead if row.step > seen]
+        if run.schedule is not None:  # else no epoch has begun: what is ahead is of an earlier fit
+            places += [self._place(row) for row in self.rows_ahead if row.step > seen]
         for place in places:
             if place.step > run.step:
                 self._write(place)

@@ -209,8 +209,9 @@ def evaluate(
 
     Raises:
         ValueError: Shapes that do not belong together, coordinates that do not rise, a zero
-            direction, numbers that are not finite, a checkpoint of something else, an objective
-            that cannot be pickled for `executor`, another argument outside its range.
+            direction, numbers that are not finite, a checkpoint of something else, an `executor`
+            that takes no work, an objective that cannot be pickled for it, another argument outside
+            its range.
         OSError: The checkpoint cannot be written.
 
     Example:
