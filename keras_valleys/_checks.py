@@ -165,11 +165,18 @@ def as_measured(owner: str, *, wanted: str = "", **argument: typing.Any) -> np.n
         ) from error
 
 
-def as_integers(owner: str, **argument: typing.Any) -> np.ndarray:
-    """An argument as an array of integers below 2**63, or an error."""
+def as_integers(owner: str, *, whole: bool = False, **argument: typing.Any) -> np.ndarray:
+    """An argument as an array of integers below 2**63, or an error.
+
+    With `whole`, floats that are whole numbers are taken as well.
+    """
     ((name, value),) = argument.items()
     array = as_measured(owner, **argument)
-    if array.size and (array.dtype.kind == "f" or np.any(array >= TOO_LARGE)):
+    is_float = array.dtype.kind == "f"
+    fits = array.size == 0 or whole or not is_float
+    if is_float and whole:
+        fits = bool(np.all(np.isfinite(array)) and np.all(array == np.round(array)))
+    if not fits or np.any(array >= TOO_LARGE):
         raise refusal(
             owner,
             f"`{name}` to be integers below 2**63",

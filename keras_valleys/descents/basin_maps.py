@@ -106,7 +106,7 @@ class BasinMap(Result, Saved, kind="basin_map"):
         check_whole(owner, steps=self.steps)
         names = ("indices", "losses", "ends", "distances", "learning_rates")
         arrays = {name: as_measured(owner, **{name: getattr(self, name)}) for name in names}
-        arrays["indices"] = as_integers(owner, indices=arrays["indices"])
+        arrays["indices"] = as_integers(owner, whole=True, indices=arrays["indices"])
         arrays["learning_rates"] = arrays["learning_rates"].astype("float64")
         arrays = {name: frozen(array) for name, array in arrays.items()}
         texts = {name: as_labels(owner, getattr(self, name)) for name in ("labels", "optimizers")}
