@@ -109,7 +109,11 @@ class BasinMap(Result, Saved, kind="basin_map"):
         arrays["indices"] = as_integers(owner, whole=True, indices=arrays["indices"])
         arrays["learning_rates"] = arrays["learning_rates"].astype("float64")
         arrays = {name: frozen(array) for name, array in arrays.items()}
-        texts = {name: as_labels(owner, getattr(self, name)) for name in ("labels", "optimizers")}
+        names_of = {name: getattr(self, name) for name in ("labels", "optimizers")}
+        texts = {  # of a text each letter is a name
+            name: as_labels(owner, list(given) if isinstance(given, str) else given)
+            for name, given in names_of.items()
+        }
         rates = arrays["learning_rates"]
         grid = tuple(map(len, axes))
         shape = (len(texts["optimizers"]), *((len(rates),) if rates.size else ()), *grid)
