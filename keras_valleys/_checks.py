@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 
 MOST = 600  # characters of what was received
+MOST_LEVELS = 60  # of lists and dictionaries in one another
+TOO_LARGE = 2**63  # for the integers of NumPy and of TensorBoard
 
 
 def refusal(
@@ -81,10 +83,21 @@ def check_whole(
 ) -> None:
     """Refuse an argument that is no integer from `least` to `most`, the number of weights."""
     ((name, value),) = argument.items()
-    if not is_whole(value) or not least <= value <= most:
+    if not is_whole(value) or not least <= value <= most or value >= TOO_LARGE:
         limits = f">= {least}" if most == math.inf else f"from {least} to {most}, the weights"
+        limits += ", and below 2**63" * (is_whole(value) and value >= TOO_LARGE)
         use = remedy or f"Use {name}={min(most, max(least, 1))}."
         raise refusal(owner, f"`{name}` to be an integer {limits}", {name: value}, use)
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is a finite real number that a float can hold, and no boolean."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def check_number(
@@ -98,23 +111,79 @@ def check_number(
 ) -> None:
     """Refuse an argument that is no finite number >= `least` and > `above`, `wanted` in words."""
     ((name, value),) = argument.items()
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not least <= value < math.inf or not value > above:
+    if not is_finite(value) or not least <= value or not value > above:
         raise refusal(owner, f"`{name}` to be {wanted}", {name: value}, remedy)
+
+
+# What the arrays of other packages raise where NumPy cannot take them.
+UNTAKEN = (TypeError, ValueError, OverflowError, AttributeError, RuntimeError)
 
 
 def as_numbers(owner: str, dtype: str = "float64", **argument: typing.Any) -> np.ndarray:
     """An argument as an array of real numbers, or an error."""
     ((name, value),) = argument.items()
     try:
-        return np.asarray(value, dtype)
-    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        array = np.asarray(value)
+        # Of these NumPy would make numbers as well, and so it would of texts among objects.
+        if array.dtype.kind in "cmMSU" or (array.dtype.kind == "O" and _has_text(array)):
+            raise TypeError(f"of the dtype {array.dtype}")
+        return np.asarray(array, dtype)
+    except UNTAKEN as error:
         raise refusal(
             owner,
             f"`{name}` to be an array of numbers",
             {name: value},
             "Convert it to numbers.",
         ) from error
+
+
+def _has_text(objects: np.ndarray) -> bool:
+    return any(isinstance(value, str | bytes | np.datetime64) for value in objects.flat)
+
+
+def as_measured(owner: str, *, wanted: str = "", **argument: typing.Any) -> np.ndarray:
+    """An argument as an array of integers or floats of its own dtype, or an error.
+
+    What is no measured number is refused: texts, dates, complex numbers, and booleans. `wanted` is
+    what is expected, in words.
+    """
+    ((name, value),) = argument.items()
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind == "b":
+            raise TypeError("booleans")
+        if array.dtype.kind == "V" and array.dtype.names is None:  # bfloat16 and its like
+            array = np.asarray(array, "float32")
+        return array if array.dtype.kind in "iuf" else as_numbers(owner, "float64", **{name: array})
+    except UNTAKEN as error:
+        dtype = getattr(value, "dtype", type(value).__name__)
+        raise refusal(
+            owner,
+            wanted or f"`{name}` to be an array of numbers, no complex ones and no booleans",
+            f"{name}={shortened(value)}, of the type {dtype}",
+            "Convert it to integers or floats.",
+        ) from error
+
+
+def as_integers(owner: str, *, whole: bool = False, **argument: typing.Any) -> np.ndarray:
+    """An argument as an array of integers below 2**63, or an error.
+
+    With `whole`, floats that are whole numbers are taken as well.
+    """
+    ((name, value),) = argument.items()
+    array = as_measured(owner, **argument)
+    is_float = array.dtype.kind == "f"
+    fits = array.size == 0 or whole or not is_float
+    if is_float and whole:
+        fits = bool(np.all(np.isfinite(array)) and np.all(array == np.round(array)))
+    if not fits or np.any(array >= TOO_LARGE):
+        raise refusal(
+            owner,
+            f"`{name}` to be integers below 2**63",
+            f"{name}={shortened(value)}, of the dtype {array.dtype}",
+            "Convert them with astype('int64').",
+        )
+    return array.astype("int64", copy=False)
 
 
 def check_vector(owner: str, size: int, **argument: typing.Any) -> np.ndarray:
@@ -135,8 +204,8 @@ def as_plain(owner: str, **argument: typing.Any) -> typing.Any:
     """An argument as JSON gives it back, or an error."""
     ((name, value),) = argument.items()
     try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError) as error:
+        return _not_nested(json.loads(json.dumps(value, allow_nan=False)))
+    except (TypeError, ValueError, RecursionError) as error:
         raise refusal(
             owner,
             f"`{name}` to be what JSON can write",
@@ -151,8 +220,8 @@ def as_plain_dict(owner: str, **argument: typing.Any) -> dict[str, typing.Any]:
     try:
         if not isinstance(value, dict):
             raise TypeError("not a dictionary")
-        return json.loads(json.dumps(value, default=lambda part: part.tolist()))
-    except (TypeError, ValueError, AttributeError) as error:
+        return _not_nested(json.loads(json.dumps(value, default=lambda part: part.tolist())))
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         raise refusal(
             owner,
             f"`{name}` to be a dictionary of what JSON can hold",
@@ -161,10 +230,32 @@ def as_plain_dict(owner: str, **argument: typing.Any) -> dict[str, typing.Any]:
         ) from error
 
 
+def _not_nested(value: typing.Any, levels: int = MOST_LEVELS) -> typing.Any:
+    """A value without more lists and dictionaries in one another than can be walked through."""
+    if not levels:
+        raise ValueError(f"more than {MOST_LEVELS} levels of lists and dictionaries")
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        _not_nested(part, levels - 1)
+    return value
+
+
 def as_axes(coordinates: typing.Any) -> list[typing.Any]:
     """A list of axes of what may be one axis, given as it is."""
     axes = list(coordinates) if np.iterable(coordinates) else [coordinates]
     return [axes] if axes and not np.iterable(axes[0]) else axes
+
+
+def as_labels(owner: str, labels: typing.Any) -> tuple[str, ...]:
+    """Names as a tuple of texts, also of a single one, or an error."""
+    if isinstance(labels, str) or not np.iterable(labels):
+        labels = (labels,)
+    found = tuple(labels)
+    if not all(isinstance(label, str) or is_finite(label) for label in found):
+        raise refusal(
+            owner, "`labels` to be texts", {"labels": labels}, "Give each of them a name."
+        )
+    return tuple(map(str, found))
 
 
 def as_list(given: typing.Any) -> list[typing.Any]:

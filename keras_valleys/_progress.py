@@ -50,12 +50,18 @@ class Checkpoint:
         if path is not None:
             self._try(path)
 
-    def begin(self, num):
-        """Start the next stage, of `num` points, and return the indices of those not finished."""
+    def begin(self, num, shape=()):
+        """Start the next stage, of `num` points, and return the indices of those not finished.
+
+        Args:
+            num: Number of points.
+            shape: Shape of the result of each.
+        """
         stage: list = [None, np.zeros(num, bool)]
         if self._earlier:
             stage = self._earlier.pop(0)
-            if len(stage[1]) != num:
+            other = stage[0] is not None and stage[0].shape[1:] != shape
+            if len(stage[1]) != num or other:
                 raise _not_ours(self._path, "its points are others", self._owner)
         self._stages.append(stage)
         return np.flatnonzero(~stage[1])
@@ -128,21 +134,28 @@ def _read(path, digest, *, owner, depends):
     try:
         fields = read_archive(path, "checkpoint", FIELDS)
         sizes, finished, losses = (fields[name] for name in FIELDS[1:])
-        if not sizes.sum() == len(finished) == len(losses):
+        forms = [(fields[name].dtype.kind, fields[name].ndim) for name in FIELDS[:3]]
+        if forms != [("U", 0), ("i", 1), ("b", 1)] or losses.dtype.kind != "f" or not losses.ndim:
+            raise ValueError("its parts are none of a checkpoint")
+        ends = np.cumsum(sizes, dtype=object).tolist()
+        if np.any(sizes < 0) or not sum(sizes.tolist()) == len(finished) == len(losses):
             raise ValueError("its parts do not belong together")
+        found = str(fields["digest"])
     except ValueError as error:
         raise _not_ours(path, str(error.__cause__ or error), owner) from error
-    if str(fields["digest"]) != digest:
+    if found != digest:
         raise refusal(
             owner,
             f"`checkpoint` to be of the same {depends}",
             f"{os.fspath(path)!r}, which is of others",
             "Remove that file, or give another path.",
         )
-    ends = np.cumsum(sizes).tolist()
     parts = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-    # The dtype of a stage without losses is not known.
-    return [[losses[part] if finished[part].any() else None, finished[part]] for part in parts]
+    # The dtype of a stage without losses is not known. What is read is not written to.
+    return [
+        [losses[part].copy() if finished[part].any() else None, finished[part].copy()]
+        for part in parts
+    ]
 
 
 def _not_ours(path, reason, owner):

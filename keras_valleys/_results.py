@@ -121,7 +121,7 @@ class Saved:
             found = [(field.name, _restored(stored, field)) for field in _fields(cls)]
             fields = {name: value for name, value in found if value is not _ABSENT}
             return make(**cls._completed(fields))
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # of fields that are made to break a class: any
             raise damaged(path, cls._kind, error) from error
 
     @classmethod
@@ -141,19 +141,48 @@ def _restored(stored: dict[str, np.ndarray], field: dataclasses.Field) -> typing
     """The value of a field as it was saved; `_ABSENT` where it is not there and has a default."""
     name = field.name
     if name in stored:
-        value = stored[name]
         if field.metadata == AS_JSON:
-            return json.loads(str(value))
-        if value.dtype.kind == "U":
-            return tuple(map(str, value)) if value.ndim else str(value)
-        return value if value.ndim else value.item()
+            return json.loads(_checked(name, _plain(stored[name]), str))
+        return _checked(name, stored[name], field.type)
     if f"{name}_0" in stored:
         numbered = (f"{name}_{k}" for k in range(len(stored)))
-        return tuple(stored[key] for key in numbered if key in stored)
+        found = tuple(stored[key] for key in numbered if key in stored)
+        return _checked(name, found, field.type)
     missing = dataclasses.MISSING
     if field.default is missing and field.default_factory is missing:
         raise KeyError(name)
     return _ABSENT
+
+
+def _checked(name: str, value: typing.Any, wanted: typing.Any) -> typing.Any:
+    """What was in a file, in the form that the annotation of its field has, or an error."""
+    for form in (value, _plain(value)):
+        if _is_a(form, wanted):
+            return form
+    kind = f"an array {value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else value
+    raise TypeError(f"`{name}` is {kind}")
+
+
+def _plain(value: typing.Any) -> typing.Any:
+    """An array of no dimension as a number or a text, one of texts or of nothing as a tuple."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if not value.ndim:
+        return value.item()
+    return tuple(value.tolist()) if value.dtype.kind == "U" or not value.size else value
+
+
+def _is_a(value: typing.Any, wanted: typing.Any) -> bool:
+    if wanted is np.ndarray:
+        return isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    parts = typing.get_args(wanted)
+    if typing.get_origin(wanted) is tuple:
+        return isinstance(value, tuple) and all(_is_a(part, parts[0]) for part in value)
+    if parts:  # one of several
+        return any(_is_a(value, part) for part in parts)
+    if not isinstance(wanted, type):
+        return True
+    return isinstance(value, (int, float) if wanted is float else wanted)
 
 
 def frozen(values: ArrayLike, dtype: DTypeLike | None = None) -> np.ndarray:

@@ -132,7 +132,7 @@ def select(owner, variables, /, **argument):
     if wanted is None:
         return list(variables)
     single = isinstance(wanted, str | keras.Variable | keras.layers.Layer)
-    asked = [wanted] if single else list(wanted)
+    asked = [wanted] if single or not np.iterable(wanted) else list(wanted)
     chosen = [[_matches(one, variable) for variable in variables] for one in asked]
     missing = [one for one, found in zip(asked, chosen, strict=True) if not any(found)]
     if missing or not asked:

@@ -5,7 +5,13 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_number, check_whole, refusal
+from keras_valleys._checks import (
+    check_number,
+    check_whole,
+    is_finite,
+    is_whole,
+    refusal,
+)
 
 __all__ = ["repeat", "rosette", "straight_line"]
 
@@ -63,6 +69,8 @@ def rosette(
     _check_count("rosette", "num_lines", num_lines)
     _check_count("rosette", "num_points", num_points)
     _check_noise("rosette", noise)
+    _check_seed("rosette", seed=seed)
+    _check_seed("rosette", split_seed=split_seed)
     random = np.random.RandomState(seed)
     radii = random.uniform(0, 1, num_points)
     radii = np.concatenate([radii, -radii])
@@ -112,6 +120,9 @@ def straight_line(
     """
     _check_count("straight_line", "num_points", num_points)
     _check_noise("straight_line", noise)
+    _check_seed("straight_line", seed=seed)
+    for name, number in (("slope", slope), ("intercept", intercept)):
+        check_number("straight_line", "a finite number", f"Use {name}=1.0.", **{name: number})
     random = np.random.RandomState(seed)
     x = random.normal(size=num_points)
     y = slope * x + intercept + noise * random.normal(size=num_points)
@@ -151,6 +162,7 @@ def repeat(
     x, y = np.asarray(x), np.asarray(y)
     rows = len(x)
     batch_size = rows if batch_size is None else batch_size
+    _check_seed("repeat", seed=seed)
     _check_count("repeat", "num_steps", num_steps)
     _check_count("repeat", "batch_size", batch_size)
     if batch_size > rows or len(y) != rows:
@@ -172,7 +184,8 @@ def repeat(
 
 def _split(name, x, y, test_fraction, split_seed):
     rows = len(x)
-    num_test = math.ceil(test_fraction * rows) if 0 <= test_fraction < 1 else rows
+    fits = is_finite(test_fraction) and 0 <= test_fraction < 1
+    num_test = math.ceil(test_fraction * rows) if fits else rows
     if num_test >= rows:
         raise refusal(
             name,
@@ -192,6 +205,13 @@ def _tile(rows, times):
 
 def _check_count(name, argument, value):
     check_whole(name, 1, remedy=f"Use {argument}=1 for the least.", **{argument: value})
+
+
+def _check_seed(name, **argument):
+    ((key, seed),) = argument.items()
+    if seed is not None and not (is_whole(seed) and 0 <= seed < 2**32):
+        wanted = f"`{key}` to be an integer from 0 to 2**32 - 1, or None for another one each time"
+        raise refusal(name, wanted, argument, f"Use {key}=0.")
 
 
 def _check_noise(name, noise):

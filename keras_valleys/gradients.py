@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_valleys import _backend
-from keras_valleys._checks import as_numbers, check_kind, check_whole, refusal
+from keras_valleys._checks import as_numbers, check_kind, check_whole, is_finite, refusal
 from keras_valleys._linalg import leading
 from keras_valleys._results import Result, counted, frozen
 from keras_valleys.objectives import CALL_BYTES, Objective
@@ -187,7 +187,7 @@ def sharpness(
     check_whole("sharpness", 1, size, num_eigenvalues=num_eigenvalues)
     check_whole("sharpness", num_samples=num_samples)
     check_whole("sharpness", seed=seed)
-    if not tolerance > 0:
+    if not is_finite(tolerance) or not tolerance > 0:
         raise refusal("sharpness", "`tolerance` > 0", {"tolerance": tolerance}, "Use 1e-4.")
     point = _as_point("sharpness", objective, point)
     _check_curvature("sharpness", objective, point)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from keras_valleys._checks import check_kind, refusal
+from keras_valleys._checks import as_labels, check_kind, refusal
 from keras_valleys._files import local_path, write_whole
 from keras_valleys._tab import path_rows, surface_info
 from keras_valleys.plots import optimizer_color
@@ -138,7 +138,7 @@ def _checked(surface, trajectories):
 def _names(trajectories, labels):
     """A name of its own for each trajectory."""
     given = [trajectory.label for trajectory in trajectories] if labels is None else labels
-    given = [given] if isinstance(given, str) else list(map(str, given))
+    given = as_labels("write_html", given)
     if len(given) != len(trajectories):
         raise refusal(
             "write_html",

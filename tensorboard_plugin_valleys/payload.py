@@ -152,7 +152,7 @@ def path_payload(
         "no_steps": np.flatnonzero(np.diff(moves, prepend=0)).tolist(),
         "shown": None if shown is None else finite_or_null(shown),
     }
-    text = json.dumps(header).encode()
+    text = json.dumps(header, allow_nan=False).encode()
     text += b" " * (-(4 + len(text)) % 8)
     sent = ["loss", "distance", "valley"]
     columns = [*(column[name] for name in sent), *table[:, len(COLUMNS) :].T]

@@ -5,23 +5,20 @@ import gzip
 import json
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
 from wsgiref.types import WSGIApplication
 
-import numpy as np
 from tensorboard import errors, plugin_util
 from tensorboard.backend import http_util
 from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
-from werkzeug import wrappers
+from tensorboard.util import tb_logging
+from werkzeug import exceptions, wrappers
 
-from tensorboard_plugin_valleys import assets, metadata, old_files, payload
+from tensorboard_plugin_valleys import assets, metadata, old_files, payload, reading
 
-Described: TypeAlias = tuple[tuple[str, ...], list[str], list[str], str]
+logger = tb_logging.get_logger()
 
 TYPES = {".js": "text/javascript", ".css": "text/css"}
-NOTHING: tuple = (metadata.COLUMNS, [], [], "")  # what is known of a path without a readable chunk
-OLD_COLUMNS = metadata.COLUMNS[: old_files.NUM_COLUMNS]
 
 
 class ValleysPlugin(base_plugin.TBPlugin):
@@ -78,22 +75,19 @@ class ValleysPlugin(base_plugin.TBPlugin):
     def _surface(self, request: wrappers.Request) -> wrappers.Response:
         run, tags = self._find_run(request)
         losses, info = self._read_surface(request, run, tags)
-        try:
-            return _json(request, payload.surface_payload(losses, info))
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise _unreadable(run) from error
+        return _json(request, payload.surface_payload(losses, info))
 
     def _path(self, request: wrappers.Request) -> wrappers.Response:
         run, tags = self._find_run(request)
         chunks = sorted(tag for tag in tags if tag.startswith(metadata.PATH_PREFIX))
-        columns, names, units, label = _described(tags[chunks[0]]) if chunks else NOTHING
-        width = len(columns) + len(names)
+        known = (reading.described(tags[tag].plugin_content) for tag in chunks)
+        described = next((one for one in known if one is not reading.NOTHING), reading.NOTHING)
+        columns, names, units, label = described
         found = self._read(request, run, [*chunks, metadata.SHOWN_TAG]) if chunks else {}
         parts = [found[tag] for tag in chunks if tag in found]
-        parts = [part for part in parts if part.ndim == 2 and part.shape[1] == width]
-        rows = np.concatenate([np.empty((0, width)), *parts])
-        shown = found.get(metadata.SHOWN_TAG)
-        if chunks and columns == OLD_COLUMNS:
+        rows = reading.table(parts, columns, len(names))
+        shown = reading.shown(found.get(metadata.SHOWN_TAG))
+        if chunks and columns == reading.OLD_COLUMNS:
             shown = self._shown_in_old_file(request, run, tags, rows)
         packed = payload.path_payload(rows, names, label, shown, units=units)
         return http_util.Respond(request, packed, "application/octet-stream")
@@ -101,9 +95,9 @@ class ValleysPlugin(base_plugin.TBPlugin):
     def _shown_in_old_file(self, request, run, tags, rows):
         try:
             losses, info = self._read_surface(request, run, tags)
-            return old_files.shown_range(losses, info["valleys"], rows)
-        except (errors.NotFoundError, KeyError, TypeError, ValueError):
+        except errors.NotFoundError:
             return None
+        return old_files.shown_range(losses, info["valleys"], rows)
 
     def _read_surface(self, request, run, tags):
         """The losses and the info of a run's surface."""
@@ -112,10 +106,9 @@ class ValleysPlugin(base_plugin.TBPlugin):
         names = [metadata.SURFACE_TAG, metadata.SURFACE_INFO_TAG]
         found = self._read(request, run, names)
         try:
-            losses, text = (found[name] for name in names)
-            return losses, json.loads(text.tobytes())
-        except (KeyError, ValueError) as error:
-            raise _unreadable(run) from error
+            return reading.surface(*(found.get(name) for name in names))
+        except ValueError as error:
+            raise errors.NotFoundError(f"the surface of run {run!r} is not readable") from error
 
     def _find_run(self, request):
         """The run that a request names, and its tags."""
@@ -137,7 +130,18 @@ class ValleysPlugin(base_plugin.TBPlugin):
         return self._provider.list_tensors(**_where(request), plugin_name=self.plugin_name)
 
     def _read(self, request, run, tags):
-        """The last array of each tag."""
+        """The last array of each tag; what cannot be read is left out."""
+        try:
+            return self._read_all(request, run, tags)
+        except errors.PublicError:
+            raise
+        except Exception:  # of a tensor that is none: TensorBoard has many ways to fail
+            if len(tags) == 1:
+                return {}
+        alone = [self._read(request, run, [tag]) for tag in tags]
+        return {tag: array for found in alone for tag, array in found.items()}
+
+    def _read_all(self, request, run, tags):
         found = self._provider.read_tensors(
             **_where(request),
             plugin_name=self.plugin_name,
@@ -161,23 +165,6 @@ def _surface_id(run, tags):
     return digest.decode(errors="replace") if digest else f"of {run}"
 
 
-def _unreadable(run):
-    return errors.NotFoundError(f"the surface of run {run!r} is not readable")
-
-
-def _described(chunk: Any) -> Described:
-    """Names of the columns, names and units of the coordinates, and the label, as a chunk tells."""
-    try:
-        content = json.loads(chunk.plugin_content)
-        columns = tuple(content.get("columns", OLD_COLUMNS))
-        if columns not in (OLD_COLUMNS, metadata.COLUMNS):
-            return NOTHING
-        names = [str(name) for name in content["coordinates"]]
-        return columns, names, payload.units_of(names, content.get("units")), str(content["label"])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return NOTHING
-
-
 def _json(request, content):
     # Not TensorBoard's own way, which turns None into text where it finds NaN.
     text = json.dumps(content, allow_nan=False)
@@ -189,7 +176,13 @@ def _app(function: Callable[[wrappers.Request], wrappers.Response]) -> WSGIAppli
 
     @wrappers.Request.application
     def app(request):
-        return function(request)
+        try:
+            return function(request)
+        except (errors.PublicError, exceptions.HTTPException):
+            raise
+        except Exception as error:  # no run may be made to look like a broken server
+            logger.exception("The tab Valleys cannot answer %s", request.path)
+            raise errors.NotFoundError("not readable") from error
 
     return app
 

@@ -1,15 +1,18 @@
 """A callback that shows the walk of an optimizer on its loss surface in TensorBoard."""
 
+import atexit
 import dataclasses
+import functools
 import math
 import os
 import re
+import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from keras_valleys._checks import check_kind, refusal
+from keras_valleys._checks import check_kind, check_whole, refusal
 from keras_valleys._optimizers import name_of, optimizer_settings
 from keras_valleys._tab import PathChunks, SurfaceRecord
 from keras_valleys._weights import period_and_unit
@@ -20,13 +23,13 @@ from keras_valleys.surfaces import Surface, coordinate_text
 from keras_valleys.trajectories import project
 from keras_valleys.valleys import find_valleys, passages
 
-if TYPE_CHECKING:  # matplotlib is imported only where it draws
-    pass
-
 NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
 TAKEN = {"loss", "final_loss", "index", "surface", "path", "report"}
 MAX_LINES = 10  # of a report: an optimizer that jumps about is derailed at each step
+# Runs of fits that go on or that an exception ended, and references to their boards. So the writer
+# of a board that is no longer used is still open when the board has its last word.
+UNENDED: "dict[Run, weakref.ref]" = {}
 
 
 class SurfaceBoard(StepCallback):
@@ -51,7 +54,9 @@ class SurfaceBoard(StepCallback):
     occupied; the attribute `log_dir` says which. It may stand beside
     `keras.callbacks.TensorBoard(log_dir)` in any order. The last row, the report and
     `valley/final_loss` are of the model after fit, and written when all callbacks have ended. Where
-    the disk is full or `log_dir` cannot be written, one warning is given and training goes on.
+    the disk is full or `log_dir` cannot be written, one warning is given and training goes on. Of a
+    fit that an exception or Ctrl-C ends, the last rows and a report of what was seen are written
+    with the next fit, when the board is no longer used, or when the process ends.
 
     Args:
         log_dir: Folder of the run; `tensorboard --logdir` takes its parent.
@@ -91,13 +96,8 @@ class SurfaceBoard(StepCallback):
         objective: Objective | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(images, int | np.integer) or isinstance(images, bool) or images < 0:
-            raise refusal(
-                "SurfaceBoard",
-                "`images` to be an integer >= 0",
-                {"images": images},
-                "Use images=10, as many as TensorBoard keeps.",
-            )
+        remedy = "Use images=10, as many as TensorBoard keeps."
+        check_whole("SurfaceBoard", remedy=remedy, images=images)
         if surface is not None:
             check_kind("SurfaceBoard", "surface", surface=surface)
         if objective is not None:
@@ -127,10 +127,16 @@ class SurfaceBoard(StepCallback):
         # Figures are not copied, but drawn again; an interrupted fit leaves an open file.
         return {**self.__dict__, "_frames": None, "_run": None}
 
+    def __del__(self) -> None:
+        if vars(self).get("_run") is not None:
+            self._end_interrupted()
+
     def on_fit_begin(self) -> None:
-        if self._run is not None:  # an exception ended the last fit
-            self._run.close()
+        if self._run is not None:
+            self._end_interrupted()
         self._run = Run(EventWriter(self._asked_log_dir), first=len(self._places))
+        UNENDED[self._run] = weakref.ref(self)
+        _end_all_at_exit()
         self.log_dir = self._run.writer.log_dir
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -173,8 +179,30 @@ class SurfaceBoard(StepCallback):
             run.images.append(self._draw(places))
             run.writer.image("valley/path", self._animation(places), final.step)
         run.writer.text("valley/report", self._report(places[run.first :]), final.step)
+        self._end()
+
+    def _end(self):
+        run, self._run = self._run, None
+        UNENDED.pop(run, None)
         run.close()
-        self._run = None
+
+    def _end_interrupted(self):
+        """Show the rest of a fit that an exception ended; the model is not there to be asked."""
+        run, places = self._run, self._places[self._run.first :]
+        if run.process != os.getpid():  # a copy in a forked process
+            self._run = None
+            return
+        seen = places[-1].step if places else -1
+        if run.schedule is not None:  # else no epoch has begun: what is ahead is of an earlier fit
+            places += [self._place(row) for row in self.rows_ahead if row.step > seen]
+        for place in places:
+            if place.step > run.step:
+                self._write(place)
+        if places:
+            known = places if places[-1].loss is None else [*places, places[-1]]
+            report = self._report(known, ended="early, by an exception")
+            run.writer.text("valley/report", report, places[-1].step)
+        self._end()
 
     def _place(self, row):
         vector = row.weights
@@ -200,6 +228,7 @@ class SurfaceBoard(StepCallback):
             options = {"units": self._units}
             run.chunks = PathChunks(run.writer, names, label, self._record, **options)
         run.chunks.add(place)
+        run.step = place.step
 
     def _named(self, place):
         """Pairs of a tag and its value."""
@@ -270,13 +299,14 @@ class SurfaceBoard(StepCallback):
         starts = {f"start_{tag}": float(f"{value:.7g}") for tag, value in self._named(place)}
         return {**optimizer_settings(self._step_reader.optimizer), **starts, **self.hparams}
 
-    def _report(self, places):
-        """A table in Markdown of this fit's places, the final one last."""
+    def _report(self, places, ended=""):
+        """A table in Markdown of this fit's places, the final one last, and of how it ended."""
         *rows, final = places
         values = self._run.values or self._hyperparameters(final)
         lines = [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
         lines.insert(1, "|---|---|")
         lines.append(f"| steps | {final.step} |")
+        lines += [f"| ended | {ended} |"] * bool(ended)
         lines += [f"| final {tag} | {value:.6g} |" for tag, value in self._named(final)]
         known = [row for row in rows if row.loss is not None]
         finite = [row for row in known if math.isfinite(row.loss)]
@@ -315,7 +345,7 @@ def _no_steps(places):
     return np.array([place.no_step for place in places], bool)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Run:
     """What belongs to one fit.
 
@@ -326,6 +356,8 @@ class Run:
         chunks: Its path as the tab shows it, from the first row on.
         schedule: When to draw, from the first epoch on.
         images: Pictures for the animation.
+        process: Number of the process that writes.
+        step: Step of the last row that is written.
     """
 
     writer: EventWriter
@@ -334,12 +366,26 @@ class Run:
     chunks: PathChunks | None = None
     schedule: "Schedule | None" = None
     images: list = dataclasses.field(default_factory=list)
+    process: int = dataclasses.field(default_factory=os.getpid)
+    step: int = -1
 
     def close(self):
         """Write what waits, and close the file."""
         if self.chunks is not None:
             self.chunks.flush()
         self.writer.close()
+
+
+@functools.cache  # once, and after a writer was made: what is registered last is done first
+def _end_all_at_exit():
+    atexit.register(_end_all)
+
+
+def _end_all():
+    """Show what waits of all boards, before the process ends."""
+    for board in [reference() for reference in UNENDED.values()]:
+        if board is not None:
+            board._end_interrupted()
 
 
 class Schedule:

@@ -14,7 +14,14 @@ from numpy.typing import ArrayLike
 
 from keras_valleys._arrays import as_arrays, as_tensor
 from keras_valleys._backend import backend_version
-from keras_valleys._checks import refusal, shortened
+from keras_valleys._checks import (
+    as_numbers,
+    check_number,
+    check_whole,
+    is_whole,
+    refusal,
+    shortened,
+)
 from keras_valleys._optimizers import Candidate, OptimizerLike, as_candidates
 from keras_valleys._progress import Progress, check_verbose
 from keras_valleys._weights import flatten
@@ -25,6 +32,7 @@ from keras_valleys.comparisons.run_files import RunFiles, folder_name
 from keras_valleys.surfaces import Surface
 from keras_valleys.valleys import Valleys, find_valleys
 
+MOST = 10**6  # starts, seeds or learning rates that can be asked for by their number
 Arrays: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Sequence[Any]
 
 
@@ -114,7 +122,7 @@ def compare(
     2
     """
     # A list of rates takes the place of their own.
-    own_rates = tune is None or isinstance(tune, int | np.integer)
+    own_rates = tune is None or is_whole(tune)
     candidates = as_candidates("compare", optimizers=optimizers, with_rates=own_rates)
     seeds = as_seeds(seeds)
     check_numbers(steps=steps, every=every, tolerance=tolerance)
@@ -220,7 +228,7 @@ def rates_to_try(candidates, tune):
             f"{unfit}, with a schedule or without a learning rate",
             "Use tune=None, or give them a number.",
         )
-    if isinstance(tune, int | np.integer) and not isinstance(tune, bool) and tune >= 1:
+    if is_whole(tune) and 1 <= tune <= MOST:
         powers = (np.arange(tune) - tune // 2) / 2
         tried = [[float(f"{rate * 10**p:.4g}") for p in powers] if rate else [None] for rate in own]
         return [
@@ -229,7 +237,7 @@ def rates_to_try(candidates, tune):
         ]
     try:
         given = [float(rate) for rate in tune]
-    except TypeError:
+    except (TypeError, ValueError, OverflowError):
         given = []
     if not given or not all(0 < rate < math.inf for rate in given) or len(set(given)) < len(given):
         raise refusal(
@@ -246,7 +254,9 @@ def do(jobs, bench, files, *, surface, verbose):
     """The fits of the jobs, in their order."""
     from keras_valleys.callbacks import SurfaceBoard
 
-    found = {job.digest: files.find(job.digest) for job in jobs if job.digest is not None}
+    found = {
+        job.digest: files.find(job.digest, job.point.size) for job in jobs if job.digest is not None
+    }
     done = [found.get(job.digest) for job in jobs]
     pending = [k for k, one in enumerate(done) if one is None]
     progress = Progress(verbose, len(pending), len(jobs), unit="run", where="in log_dir")
@@ -305,9 +315,8 @@ class Starts:
     def __init__(self, given, bench, build_model, x):
         self._bench, self._build_model, self._x = bench, build_model, x
         size = bench.objective.size
-        whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
         self._count: int | None = None
-        if given is None or (whole and given >= 1):
+        if given is None or (is_whole(given) and 1 <= given <= MOST):
             self._count = 1 if given is None else int(given)
             self._points = self._draw(bench.model)
         else:
@@ -337,8 +346,8 @@ class Starts:
     @staticmethod
     def _as_points(given, size):
         try:
-            points = np.asarray(given, "float64")
-        except (TypeError, ValueError):
+            points = as_numbers("compare", starts=np.empty(0) if is_whole(given) else given)
+        except ValueError:
             points = np.empty(0)
         if points.ndim == 1:
             points = points[:, None] if size == 1 else points[None]
@@ -361,9 +370,12 @@ class Starts:
 
 def as_seeds(seeds):
     """Different integers >= 0, as a list."""
-    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool) and seeds >= 1:
+    if is_whole(seeds) and 1 <= seeds <= MOST:
         return list(range(int(seeds)))
-    found = np.asarray(seeds if not isinstance(seeds, range) else list(seeds))
+    try:
+        found = np.asarray(list(seeds) if isinstance(seeds, Iterable) else seeds)
+    except (TypeError, ValueError):
+        found = np.empty(0)
     if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size or np.any(found < 0):
         found = np.zeros(2, int)
     if len(np.unique(found)) < len(found):
@@ -379,20 +391,9 @@ def as_seeds(seeds):
 def check_numbers(*, steps, every, tolerance):
     """Refuse what is out of range."""
     for name, value in (("steps", steps), ("every", every)):
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise refusal(
-                "compare",
-                f"`{name}` to be an integer >= 1",
-                {name: value},
-                f"Use {name}=1 for the least.",
-            )
-    if isinstance(tolerance, str) or not 0 <= tolerance < math.inf:
-        raise refusal(
-            "compare",
-            "`tolerance` to be a number >= 0, in units of the loss",
-            {"tolerance": tolerance},
-            "Use tolerance=0.01.",
-        )
+        check_whole("compare", 1, remedy=f"Use {name}=1 for the least.", **{name: value})
+    wanted = "a number >= 0, in units of the loss"
+    check_number("compare", wanted, "Use tolerance=0.01.", least=0, tolerance=tolerance)
 
 
 def as_valleys(surface, size):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import TOO_LARGE, is_whole, refusal
 from keras_valleys._results import Result, counted, cut
 from keras_valleys.comparisons.reports import as_csv, as_text, cell_text, notes_on
 from keras_valleys.surfaces import Surface
@@ -405,7 +405,8 @@ def success_interval(successes: int, trials: int) -> tuple[float, float]:
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
     Journal of the American Statistical Association 22 (1927), 209-212.
     """
-    if not 0 <= successes <= trials or trials < 1:
+    whole = all(is_whole(count) and count < TOO_LARGE for count in (successes, trials))
+    if not whole or not 0 <= successes <= trials or trials < 1:
         raise refusal(
             "success_interval",
             "`successes` from 0 to `trials`, and `trials` >= 1",

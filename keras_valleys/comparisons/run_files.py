@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import is_finite, refusal
 from keras_valleys._files import local_path, read_archive, write_archive, write_whole
 from keras_valleys.comparisons.bench import Fit
 from keras_valleys.trajectories import Trajectory
 
 FACTS = "run.json"  # written last: a folder with it is of a finished run
+MOST_FACTS = 2**20  # bytes of it: what is longer is no longer JSON
 PATH = "trajectory.npz"
 TIMES = "clock.npz"
 
@@ -53,18 +54,22 @@ class RunFiles:
             if isinstance(facts.get("digest"), str):
                 self._folders.setdefault(facts["digest"], file.parent)
 
-    def find(self, digest):
-        """The `Fit` of a finished run, or `None`."""
+    def find(self, digest, size):
+        """The `Fit` of a finished run of so many weights, or `None`."""
         folder = self._folders.get(digest)
         if folder is None:
             return None
+        seconds = _read_json(folder / FACTS).get("seconds")
         try:
-            facts = _read_json(folder / FACTS)
             path = Trajectory.load(folder / PATH)
             clock = read_archive(folder / TIMES, "clock", ["seconds"])["seconds"]
-            return Fit(path, clock, float(facts["seconds"]), folder=str(folder))
-        except (OSError, KeyError, TypeError, ValueError):  # damaged: it is run again
+        except (OSError, ValueError):  # damaged: it is run again
             return None
+        whole = len(path) and path.weights.shape[1] == size and path.loss_kind == "true"
+        if not whole or clock.dtype.kind != "f" or clock.shape != path.losses.shape:
+            return None
+        fits = is_finite(seconds) and seconds >= 0
+        return Fit(path, clock, float(seconds), folder=str(folder)) if fits else None
 
     def keep(self, fit, digest, facts):
         """Keep a finished run; a full disk costs the files, never the result in memory."""
@@ -103,7 +108,7 @@ class RunFiles:
             kept = read_archive(file, "starts", ["weights"])["weights"]
         except (FileNotFoundError, ValueError):
             kept = None
-        if kept is None or kept.shape != drawn.shape:
+        if kept is None or kept.shape != drawn.shape or kept.dtype != drawn.dtype:
             try:
                 write_archive(file, "starts", weights=drawn)
             except OSError as error:
@@ -131,7 +136,8 @@ def folder_name(*parts):
 
 def _read_json(file):
     try:
-        facts = json.loads(file.read_text())
-    except (OSError, ValueError):
+        with open(file, "rb") as opened:
+            facts = json.loads(opened.read(MOST_FACTS))
+    except (OSError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}

@@ -10,7 +10,16 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import as_axes, check_kind, check_whole, is_rising, refusal
+from keras_valleys._checks import (
+    as_axes,
+    as_integers,
+    as_labels,
+    as_measured,
+    check_kind,
+    check_whole,
+    is_rising,
+    refusal,
+)
 from keras_valleys._optimizers import OptimizerLike, as_candidates
 from keras_valleys._progress import check_verbose
 from keras_valleys._results import Result, Saved, counted, frozen, grid_text
@@ -52,7 +61,7 @@ class BasinMap(Result, Saved, kind="basin_map"):
         learning_rates: Array of shape `(L,)`, or empty where each optimizer has its own.
 
     Raises:
-        ValueError: The shapes do not belong together.
+        ValueError: The shapes do not belong together, or something is no real number.
 
     Example:
 
@@ -91,11 +100,20 @@ class BasinMap(Result, Saved, kind="basin_map"):
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        axes = tuple(frozen(axis, "float64") for axis in self.coordinates)
+        owner, given = "BasinMap", as_axes(self.coordinates)
+        axes = tuple(as_measured(owner, coordinates=axis) for axis in given)
+        axes = tuple(frozen(axis, "float64") for axis in axes)
+        check_whole(owner, steps=self.steps)
         names = ("indices", "losses", "ends", "distances", "learning_rates")
-        dtypes = (int, None, None, None, "float64")
-        arrays = {k: frozen(getattr(self, k), d) for k, d in zip(names, dtypes, strict=True)}
-        texts = {name: tuple(map(str, getattr(self, name))) for name in ("labels", "optimizers")}
+        arrays = {name: as_measured(owner, **{name: getattr(self, name)}) for name in names}
+        arrays["indices"] = as_integers(owner, whole=True, indices=arrays["indices"])
+        arrays["learning_rates"] = arrays["learning_rates"].astype("float64")
+        arrays = {name: frozen(array) for name, array in arrays.items()}
+        names_of = {name: getattr(self, name) for name in ("labels", "optimizers")}
+        texts = {  # of a text each letter is a name
+            name: as_labels(owner, list(given) if isinstance(given, str) else given)
+            for name, given in names_of.items()
+        }
         rates = arrays["learning_rates"]
         grid = tuple(map(len, axes))
         shape = (len(texts["optimizers"]), *((len(rates),) if rates.size else ()), *grid)
@@ -242,8 +260,9 @@ def _where(objective, weights, valleys, grid):
 
 def _as_axes(coordinates, surface, objective):
     try:
-        axes = [np.array(axis, "float64") for axis in as_axes(coordinates)]
-    except (TypeError, ValueError):
+        axes = [as_measured("basin_map", coordinates=axis) for axis in as_axes(coordinates)]
+        axes = [axis.astype("float64") for axis in axes]
+    except ValueError:
         axes = []
     if len(axes) != len(surface.coordinates) or not all(map(is_rising, axes)):
         raise refusal(
@@ -266,8 +285,8 @@ def _as_axes(coordinates, surface, objective):
 
 def _as_rates(learning_rates):
     try:
-        rates = np.array(learning_rates, "float64")
-    except (TypeError, ValueError):
+        rates = as_measured("basin_map", learning_rates=learning_rates).astype("float64")
+    except ValueError:
         rates = np.empty(0)
     if rates.ndim != 1 or not rates.size or not np.all((rates > 0) & (rates < np.inf)):
         raise refusal(

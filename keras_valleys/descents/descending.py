@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_kind, check_whole, refusal, shortened
+from keras_valleys._checks import as_measured, check_kind, check_whole, refusal, shortened
 from keras_valleys._optimizers import OptimizerLike, as_candidate
 from keras_valleys._progress import check_verbose
 from keras_valleys._results import Result, counted, cut, frozen, range_text
@@ -131,8 +131,8 @@ def descend(
 
 def _as_starts(objective, starts):
     try:
-        rows = np.array(starts, objective.dtype)
-    except (TypeError, ValueError):
+        rows = as_measured("descend", starts=starts).astype(objective.dtype)
+    except ValueError:
         rows = np.empty(0)
     rows = rows[:, None] if rows.ndim == 1 and objective.size == 1 else rows
     fits = rows.ndim == 2 and len(rows) and rows.shape[1] == objective.size

@@ -169,7 +169,7 @@ class Walks:
                 yield checkpoint.losses()
 
     def _walk(self, walker, rate, checkpoint, progress):
-        pending = checkpoint.begin(len(self._starts))
+        pending = checkpoint.begin(len(self._starts), (len(self._marks) + 1, self._starts.shape[1]))
         if len(pending) < len(self._starts):
             progress.add(len(self._starts) - len(pending), None)
         for first in range(0, len(pending), self._chunk):

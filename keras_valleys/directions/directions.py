@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from keras_valleys._checks import (
+    as_labels,
+    as_measured,
     as_plain,
     check_kind,
     check_vector,
@@ -62,8 +64,8 @@ class Directions(Result):
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        vectors = frozen(self.vectors, "float64")
-        labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
+        vectors = frozen(as_measured("Directions", vectors=self.vectors), "float64")
+        labels = as_labels("Directions", self.labels)
         if vectors.ndim != 2 or not vectors.size or len(labels) != len(vectors):
             raise refusal(
                 "Directions",

@@ -24,7 +24,14 @@ from keras_valleys._backend import (
     read_past_scope,
     side_by_side,
 )
-from keras_valleys._checks import as_numbers, check_kind, refusal, shortened
+from keras_valleys._checks import (
+    as_numbers,
+    check_kind,
+    check_whole,
+    is_finite,
+    refusal,
+    shortened,
+)
 from keras_valleys._fingerprints import signature
 from keras_valleys._weights import (
     flatten,
@@ -163,6 +170,8 @@ class Objective:
         check_mode(statistics)
         self.model = model
         self.variables = select("Objective", model.trainable_variables, variables=variables)
+        if batch_size is not None and not is_finite(batch_size):
+            check_whole("Objective", 1, remedy="Use batch_size=32.", batch_size=batch_size)
         self._batches = Batches(x, y, sample_weight, class_weight, batch_size)
         x, y, sample_weight = self._batches.arrays or (x, None, None)
         self._given = {
@@ -241,6 +250,8 @@ class Objective:
         Raises:
             ValueError: What a layer declares is no number above 0, or no text.
         """
+        remedy = f"The model has {self.size}."
+        check_whole("Objective.period_and_unit", 0, self.size - 1, remedy=remedy, index=index)
         (k,) = [k for k, part in enumerate(self.slices) if part.start <= index < part.stop]
         return period_and_unit(self.variables[k], index - self.slices[k].start)
 

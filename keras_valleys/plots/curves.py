@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from keras_valleys._checks import as_list, refusal
+from keras_valleys._checks import as_labels, as_list, refusal
 from keras_valleys.plots.paths import (
     captions,
     check_axes,
@@ -130,7 +130,11 @@ def curves(
     surfaces = as_list(surfaces)
     for surface in surfaces:
         check_axes("curves", surface, 1, "Evaluate each along one direction.")
-    labels = [surface.loss_name for surface in surfaces] if labels is None else list(labels)
+    labels = (
+        [surface.loss_name for surface in surfaces]
+        if labels is None
+        else as_labels("curves", labels)
+    )
     _check_curves(surfaces, labels)
     surfaces = list(map(closed, surfaces))
     figure = new_figure(look, (7.0, 0.6 + 2.1 * len(surfaces)))

@@ -15,7 +15,14 @@ from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_valleys._checks import check_kind, refusal
+from keras_valleys._checks import (
+    as_list,
+    check_kind,
+    check_whole,
+    is_whole,
+    refusal,
+    shortened,
+)
 from keras_valleys._files import drawn
 from keras_valleys.plots.contours import draw_contour, is_isometric
 from keras_valleys.plots.curves import draw_curve
@@ -72,6 +79,8 @@ class SurfaceFrames:
         self._look = look = get_theme(theme)
         self.size = tuple(map(int, size))
         self._surface, self._loss_kind = closed(surface), loss_kind
+        if num_steps is not None:
+            check_whole("SurfaceFrames", num_steps=num_steps)
         self._of_steps = "" if num_steps is None else f" of {num_steps}"
         # A tenth of a pixel more: the canvas rounds the size in inches down.
         self.figure = new_figure(look, [(pixels + 0.1) / 100 for pixels in self.size])
@@ -192,13 +201,16 @@ class SurfaceFrames:
         """
         places, known = self._checked(coordinates, losses)
         numbers = np.asarray(steps)
-        if not len(known) or numbers.shape != known.shape or num_frames < 1:
+        counts = is_whole(num_frames) and num_frames >= 1
+        if not len(known) or numbers.shape != known.shape or not counts:
             raise refusal(
                 "SurfaceFrames.animation",
-                "at least one row, one step for each, and `num_frames` to be >= 1",
-                f"{len(known)} rows, steps of shape {numbers.shape}, num_frames={num_frames}",
+                "at least one row, one step for each, and `num_frames` to be an integer >= 1",
+                f"{len(known)} rows, steps of shape {numbers.shape}, "
+                f"num_frames={shortened(num_frames)}",
                 "Record a step first.",
             )
+        num_frames = min(num_frames, len(known))
         lengths = np.unique(np.linspace(1, len(known), num_frames).round().astype(int))
         moved = np.zeros(len(known), bool) if no_steps is None else np.asarray(no_steps, bool)
         return animate(
@@ -285,13 +297,13 @@ def animate(images: Iterable[Image.Image]) -> bytes:
     >>> keras_valleys.plots.animate(images)[:3]
     b'GIF'
     """
-    images = list(images)
-    if not images:
+    images = as_list(images)
+    if not images or not all(isinstance(image, Image.Image) for image in images):
         raise refusal(
             "animate",
             "at least one image",
-            "none",
-            "Draw one first.",
+            f"{shortened(images)}, not of Pillow" if images else "none",
+            "Draw one first, with `SurfaceFrames.image`.",
         )
     buffer = io.BytesIO()
     images[0].save(
@@ -323,6 +335,13 @@ def encode(picture: Figure | Image.Image) -> bytes:
     b'PNG'
     """
     if not isinstance(picture, Image.Image):
+        if not hasattr(picture, "savefig"):
+            raise refusal(
+                "encode",
+                "`picture` to be a figure of matplotlib or an image of Pillow",
+                {"picture": picture},
+                "Give the `figure` that axes belong to.",
+            )
         return drawn(picture)
     buffer = io.BytesIO()
     # Runs of one color are what a palette image has: smaller and twice as fast as a search.

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from keras_valleys._checks import as_list, check_kind, refusal
+from keras_valleys._checks import as_list, check_kind, is_whole, refusal, shortened
 from keras_valleys.plots.paths import sentence, sources_of
 from keras_valleys.plots.style import (
     add_caption,
@@ -98,11 +98,11 @@ def weight_by_step(
     look = get_theme(theme)
     paths = as_trajectories("weight_by_step", trajectories)
     sizes = [path.weights.shape[1] for path in paths]
-    if any(not -size <= index < size for size in sizes):
+    if not is_whole(index) or any(not -size <= index < size for size in sizes):
         raise refusal(
             "weight_by_step",
             "`index` to be a place in the flat weight vector",
-            f"index={index}, trajectories of {sizes} weights",
+            f"index={shortened(index)}, trajectories of {sizes} weights",
             "Use index=0 for the first weight.",
         )
     scale, _ = shown_as(unit)

@@ -120,6 +120,8 @@ def optimizer_color(label: str) -> str:
     >>> keras_valleys.plots.optimizer_color("SGD")
     '#0072b2'
     """
+    if not isinstance(label, str):
+        raise refusal("optimizer_color", "`label` to be text", {"label": label}, "Use its name.")
     first_word = re.split("[^a-z]", label.lower().replace("_", ""), maxsplit=1)[0]
     name = "".join(filter(str.isalnum, label.lower()))
     return OPTIMIZERS.get(first_word) or COLORS[zlib.crc32(name.encode()) % len(COLORS)]

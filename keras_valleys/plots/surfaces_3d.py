@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import as_list, is_finite, refusal
 from keras_valleys.plots.contours import is_isometric
 from keras_valleys.plots.paths import (
     captions,
@@ -173,7 +173,15 @@ def _stage(surface, look, view, heights, num_paths):
     figure = new_figure(look, (8.0, 6.4 + 0.1 * max(0, num_paths - 5)))
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
     style_axes(axes, look, size=10)
-    axes.view_init(*view)
+    angles = as_list(view)
+    if len(angles) != 2 or not all(map(is_finite, angles)):
+        raise refusal(
+            "surface_3d",
+            "`view` to be two numbers, the height and the turn in degrees",
+            {"view": view},
+            "Use view=(38.0, -60.0).",
+        )
+    axes.view_init(*angles)
     axes.set_proj_type("ortho")  # so that what is hidden does not depend on the place
     spans = []
     for k, name in enumerate("xy"):

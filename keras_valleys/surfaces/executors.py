@@ -20,7 +20,8 @@ LOADING = threading.Lock()  # warnings are filtered for all threads; and one of 
 
 def check_executor(executor):
     """Refuse what is no executor."""
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    usable = not isinstance(executor, type) and callable(getattr(executor, "submit", None))
+    if executor is not None and not usable:
         raise refusal(
             "evaluate",
             "`executor` to be a concurrent.futures.Executor or None",
@@ -93,14 +94,14 @@ def gather(executor, blob, chunks, take):
         for key, rows in chunks:
             try:
                 future = executor.submit(compute, blob, rows)
-            except RuntimeError as broken:  # or shut down in the middle
+                future.add_done_callback(finished.put)
+            except Exception as broken:  # each kind of executor has its own ways to fail
                 if not futures and not isinstance(broken, concurrent.futures.BrokenExecutor):
-                    raise
+                    raise _takes_no_work(broken) from broken
                 lost.append(key)
                 reason = broken
                 continue
             futures[future] = key
-            future.add_done_callback(finished.put)
         for _ in futures:
             future = finished.get()
             gone = future.cancelled()
@@ -124,6 +125,16 @@ def gather(executor, blob, chunks, take):
             stacklevel=2,
         )
     return lost
+
+
+def _takes_no_work(error):
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return refusal(
+        "evaluate",
+        "an `executor` that takes work",
+        f"one that does not ({reason})",
+        "Make a new one, within whose `with` block `evaluate` is called, or use executor=None.",
+    )
 
 
 @functools.lru_cache(maxsize=1)

@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_valleys._backend import backend_version
-from keras_valleys._checks import as_axes, as_numbers, as_plain_dict, check_kind, is_rising, refusal
+from keras_valleys._checks import (
+    as_axes,
+    as_labels,
+    as_measured,
+    as_numbers,
+    as_plain_dict,
+    check_kind,
+    is_rising,
+    refusal,
+)
 from keras_valleys._fingerprints import digest_of
 from keras_valleys._progress import Checkpoint, check_verbose
 from keras_valleys._results import AS_JSON, Result, Saved, cut, frozen, grid_text, place_text
@@ -51,8 +60,9 @@ class Surface(Result, Saved, kind="surface"):
         units: One text per axis, "" for a plain number. "rad" is an angle, printed in degrees.
 
     Raises:
-        ValueError: The shapes do not belong together, coordinates do not rise, JSON cannot hold
-            the details, or periods or units are none.
+        ValueError: The shapes do not belong together, losses, coordinates, directions or origin are
+            no real numbers, coordinates do not rise, JSON cannot hold the details, or periods or
+            units are none.
 
     Example:
 
@@ -91,8 +101,10 @@ class Surface(Result, Saved, kind="surface"):
 
     def __post_init__(self) -> None:
         axes = tuple(map(frozen, _as_axes(self.coordinates)))
-        losses, directions, origin = map(frozen, (self.losses, self.directions, self.origin))
-        labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
+        names = ("losses", "directions", "origin")
+        measured = (as_measured("Surface", **{name: getattr(self, name)}) for name in names)
+        losses, directions, origin = map(frozen, measured)
+        labels = as_labels("Surface", self.labels)
         labels = labels or tuple(f"direction {k + 1}" for k in range(len(axes)))
         if (
             len(axes) not in (1, 2)
@@ -111,7 +123,7 @@ class Surface(Result, Saved, kind="surface"):
             )
         details = as_plain_dict("Surface", details=self.details)
         self._set(losses=losses, coordinates=axes, directions=directions, origin=origin)
-        self._set(labels=labels, details=details)
+        self._set(labels=labels, loss_name=str(self.loss_name), details=details)
         periods = as_periods("Surface", self.periods, len(axes))
         self._set(periods=periods, units=as_units("Surface", self.units, len(axes)))
 
@@ -198,8 +210,9 @@ def evaluate(
 
     Raises:
         ValueError: Shapes that do not belong together, coordinates that do not rise, a zero
-            direction, numbers that are not finite, a checkpoint of something else, an objective
-            that cannot be pickled for `executor`, another argument outside its range.
+            direction, numbers that are not finite, a checkpoint of something else, an `executor`
+            that takes no work, an objective that cannot be pickled for it, another argument outside
+            its range.
         OSError: The checkpoint cannot be written.
 
     Example:
@@ -322,7 +335,8 @@ def _details(objective, directions):
 
 
 def _as_axes(coordinates):
-    axes = tuple(as_numbers("evaluate", coordinates=a).copy() for a in as_axes(coordinates))
+    measured = (as_measured("A surface", coordinates=axis) for axis in as_axes(coordinates))
+    axes = tuple(axis.astype("float64") for axis in measured)
     if not axes or not all(map(is_rising, axes)):
         raise refusal(
             "A surface",

@@ -1,12 +1,11 @@
 """What an axis of a surface is: its period, its unit, and how a coordinate of it reads in print."""
 
 import math
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import is_finite, refusal
 
 # Of all axes, or of the only one.
 Periods = Sequence[float | None] | float | None
@@ -38,8 +37,7 @@ def _one_per_axis(given, num_axes, none):
 
 
 def _is_period(period):
-    number = isinstance(period, numbers.Real) and not isinstance(period, bool)
-    return period is None or (number and 0 < period < math.inf)
+    return period is None or (is_finite(period) and period > 0)
 
 
 def as_units(owner: str, units: Units, num_axes: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import as_numbers, check_kind, refusal
+from keras_valleys._checks import TOO_LARGE, as_numbers, check_kind, is_finite, refusal
 from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.trajectories.measuring import Loss, measured
 from keras_valleys.trajectories.recorded import (
@@ -188,16 +188,21 @@ def _check_plane(directions, origin, size):
 
 
 def _check_numbers(num_axes, num_points, margin, reach):
-    numbers = np.asarray(num_points)
+    try:
+        numbers = np.asarray(num_points)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
     fits = numbers.ndim == 0 or (numbers.ndim == 1 and numbers.size >= num_axes)
-    if numbers.dtype.kind not in "iu" or not fits or np.any(numbers < 2):
+    within = numbers.dtype.kind in "iu" and np.all((numbers >= 2) & (numbers < TOO_LARGE))
+    if not within or not fits:
         raise refusal(
             "span",
-            f"`num_points` to be {num_axes} integers >= 2",
+            f"`num_points` to be {num_axes} integers >= 2 and below 2**63",
             {"num_points": num_points},
             "Use num_points=(51, 41).",
         )
-    if not (0 <= margin < np.inf and reach > 0):
+    known = is_finite(reach) or (isinstance(reach, float) and reach == np.inf)
+    if not (is_finite(margin) and margin >= 0 and known and reach > 0):
         raise refusal(
             "span",
             "`margin` to be >= 0 and `reach` to be > 0",

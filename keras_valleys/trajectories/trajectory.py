@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import refusal
+from keras_valleys._checks import as_integers, as_measured, refusal
 from keras_valleys._results import Result, Saved, counted, cut, frozen
 
 BLOCK = 2**20  # numbers of a path that are held as float64 at once
@@ -38,8 +38,8 @@ class Trajectory(Result, Saved, kind="trajectory"):
             `EarlyStopping` restored the best ones, and where weights were set between two fits.
 
     Raises:
-        ValueError: The shapes do not belong together, the steps do not rise, or `no_steps` are not
-            among them.
+        ValueError: The shapes do not belong together, something is no real number, the steps do not
+            rise, or `no_steps` are not among them.
 
     Example:
 
@@ -74,19 +74,10 @@ class Trajectory(Result, Saved, kind="trajectory"):
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        steps, weights, losses = map(frozen, (self.steps, self.weights, self.losses))
-        if not len(steps):
-            steps = steps.astype("int64")
-        if steps.dtype.kind not in "iu" or any(
-            a.dtype.kind not in "iuf" for a in (weights, losses)
-        ):
-            raise refusal(
-                "Trajectory",
-                "`steps` to be integers, `weights` and `losses` real numbers",
-                f"dtypes {steps.dtype}, {weights.dtype}, {losses.dtype}",
-                "Convert them.",
-            )
-        steps = frozen(steps, "int64")
+        steps = frozen(as_integers("Trajectory", steps=self.steps))
+        wanted = "`steps` to be integers, `weights` and `losses` real numbers"
+        weights = frozen(as_measured("Trajectory", wanted=wanted, weights=self.weights))
+        losses = frozen(as_measured("Trajectory", wanted=wanted, losses=self.losses))
         if weights.ndim != 2 or steps.shape != weights.shape[:1] or losses.shape != steps.shape:
             raise refusal(
                 "Trajectory",
@@ -105,8 +96,8 @@ class Trajectory(Result, Saved, kind="trajectory"):
         if self.statistics is None:
             statistics = frozen(np.empty((len(steps), 0), "float32"))
         else:
-            statistics = frozen(self.statistics)
-        if statistics.shape != (len(steps), len(names)) or statistics.dtype.kind not in "iuf":
+            statistics = frozen(as_measured("Trajectory", statistics=self.statistics))
+        if statistics.shape != (len(steps), len(names)):
             raise refusal(
                 "Trajectory",
                 "`statistics` of shape (T+1, Q), numbers, and one name for each of the Q",
@@ -121,7 +112,7 @@ class Trajectory(Result, Saved, kind="trajectory"):
                 {"loss_kind": self.loss_kind},
                 "Use 'recorded' for what a fit had; `measured` gives the true losses.",
             )
-        no_steps = np.asarray(self.no_steps)
+        no_steps = as_integers("Trajectory", no_steps=self.no_steps)
         if no_steps.ndim != 1 or not np.all(np.isin(no_steps, steps)):
             raise refusal(
                 "Trajectory",
@@ -129,7 +120,7 @@ class Trajectory(Result, Saved, kind="trajectory"):
                 {"no_steps": self.no_steps},
                 "Leave it out where each row is a step's.",
             )
-        self._set(steps=steps, weights=weights, losses=losses, no_steps=frozen(no_steps, "int64"))
+        self._set(steps=steps, weights=weights, losses=losses, no_steps=frozen(no_steps))
         self._set(statistics=statistics, statistics_names=names)
 
     def __len__(self) -> int:

@@ -8,13 +8,12 @@ an axis whose first step is a period long is a line.
 import bisect
 import dataclasses
 import math
-import numbers
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
-from keras_valleys._checks import refusal, shortened
+from keras_valleys._checks import is_finite, refusal, shortened
 from keras_valleys.surfaces import Surface
 
 # Of all axes, or one of these per axis.
@@ -263,8 +262,7 @@ def _period(one, x, owner):
         return None
     if isinstance(one, bool | np.bool_):
         one = float(x[-1] - x[0])
-    number = isinstance(one, numbers.Real) and 0 < float(one) < math.inf
-    if not number or not _is_ring(x, one):
+    if not is_finite(one) or not one > 0 or not _is_ring(x, one):
         raise refusal(
             owner,
             "a period longer than a step of the axis, True where that is the axis' extent, or None",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import check_kind, is_kind, refusal, shortened
+from keras_valleys._checks import check_kind, is_finite, is_kind, refusal, shortened
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
 from keras_valleys.valleys.axes import Periodic, Places, axes_of
@@ -191,7 +191,7 @@ def _check(surface, persistence, objective):
     takes_weights = callable(objective) and not isinstance(objective, type)
     if objective is not None and (not takes_weights or is_kind("model", objective)):
         check_kind("find_valleys", "objective", objective=objective)
-    known = isinstance(persistence, numbers.Real) and float(persistence) >= 0
+    known = is_finite(persistence) and persistence >= 0
     if persistence is not None and not known:
         raise refusal(
             "find_valleys",

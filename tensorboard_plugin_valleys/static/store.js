@@ -65,6 +65,15 @@ export class Settings {
 
 const NONE = "none"; // in the place of a surface's id
 
+/** What an answer holds; one that holds none is as if it were missing: others are still shown. */
+function read(kind, answer) {
+  try {
+    return new kind(answer);
+  } catch (error) {
+    throw Object.assign(error, { isMissing: true });
+  }
+}
+
 /** A regular expression, or null where the text is none. */
 export function expression(text) {
   try {
@@ -97,10 +106,10 @@ export class Store {
         changed = true;
         try {
           const [path] = await Promise.all([this.#source.path(run.name), this.#fetchSurface(run)]);
-          return { ...run, path: new Path(path) };
+          return { ...run, path: read(Path, path) };
         } catch (error) {
           if (!error.isMissing) throw error;
-          return null; // it vanished in between
+          return null; // it vanished in between, or is none
         }
       }),
     );
@@ -112,7 +121,7 @@ export class Store {
     if (run.surface === null || this.surfaces.has(run.surface)) return;
     this.surfaces.set(run.surface, null); // on its way
     try {
-      this.surfaces.set(run.surface, new Surface(await this.#source.surface(run.name)));
+      this.surfaces.set(run.surface, read(Surface, await this.#source.surface(run.name)));
     } catch (error) {
       this.surfaces.delete(run.surface);
       if (!error.isMissing) throw error;

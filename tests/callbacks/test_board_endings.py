@@ -27,6 +27,7 @@ from helpers.fits import Stop, fit, some_data
 from helpers.lines import dense_model, rosette_model
 from helpers.processes import run_python
 from helpers.readers import READERS
+from helpers.tab import open_tab
 from helpers.weights import weights_of
 from keras_valleys.callbacks import SurfaceBoard, TrajectoryRecorder
 
@@ -61,6 +62,9 @@ def test_after_an_exception_all_that_was_shown_is_readable(tmp_path, surface, ho
     assert image_steps(found)[-1] == 17 == report(found)[1]
     # The next fit completes the first run: the seventh step was made, and its loss is known.
     before, first = first, read("python", str(tmp_path / "run"))
+    rows, step = report(first)
+    assert step == 6 and rows["ended"] == "early, by an exception" and rows["steps"] == "6"
+    assert rows["last loss"] == f"{path.losses[6]:.6g} (step 6)"
     assert first["scalars"]["valley/loss"][:6] == before["scalars"]["valley/loss"]
     assert first["scalars"]["valley/loss"][6:] == [(6, pytest.approx(path.losses[6]))]
     assert first["hparams"] == before["hparams"]
@@ -82,6 +86,82 @@ def test_an_exception_in_validation_leaves_no_row_to_the_next_fit(tmp_path, surf
     check_scalars(shown(board), path, rows=slice(5, None))
     losses = read("python", str(tmp_path / "run"))["scalars"]["valley/loss"]
     assert losses == [(step, pytest.approx(path.losses[step])) for step in range(5)]
+
+
+ENDED = """
+import sys
+import keras, numpy as np, keras_valleys as kv
+from helpers.fits import Stop, fit, some_data
+from helpers.lines import rosette_model
+
+surface = kv.surfaces.Surface.load(sys.argv[2])
+at, how = int(sys.argv[3]), sys.argv[4]
+hows = {"ctrl-c": KeyboardInterrupt(), "error": RuntimeError("no more"), "exit": SystemExit(7)}
+
+class Ends(Stop):
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+        if self.seen == self.at:
+            raise self.how
+
+model = rosette_model()
+board = kv.callbacks.SurfaceBoard(sys.argv[1], surface, images=0)
+if how == "dropped":
+    try:
+        fit(model, board, Ends(at, hows["error"]), epochs=9)
+    except RuntimeError:
+        pass
+    import gc
+    del board, model, hows  # an exception holds all that was there when it was raised
+    gc.collect()
+    import os
+    os._exit(0)  # and no atexit
+fit(model, board, Ends(at, hows[how]), epochs=9)
+"""
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "error", "exit"])
+def test_the_tab_has_all_of_a_fit_that_was_ended_when_the_process_is(how, tmp_path, surface):
+    log_dir = tmp_path / "logs" / "run"
+    surface.save(tmp_path / "surface.npz")
+    done = run_python(ENDED, log_dir, tmp_path / "surface.npz", 13, how, timeout=120)
+    assert done.returncode == {"ctrl-c": -signal.SIGINT, "error": 1, "exit": 7}[how]
+    assert ("KeyboardInterrupt" in done.stderr) == (how == "ctrl-c")
+    assert done.stderr.count("Traceback") == (how != "exit"), done.stderr
+    check_interrupted(log_dir, 13)
+
+
+def check_interrupted(log_dir, num_steps):
+    """All rows of a fit that ended within its last step are there, and a report."""
+    recorder = TrajectoryRecorder()
+    fit(rosette_model(), recorder, epochs=9)
+    path, last = recorder.trajectory, num_steps - 1
+    for kind in READERS:
+        found = read(kind, log_dir)
+        phi = [(step, pytest.approx(path.weights[step, 0])) for step in range(num_steps)]
+        assert found["scalars"]["valley/phi"] == phi
+        losses = [(step, pytest.approx(path.losses[step])) for step in range(last)]
+        assert found["scalars"].get("valley/loss", []) == losses
+        rows, step = report(found)
+        assert step == last and rows["steps"] == str(last)
+        assert rows["ended"] == "early, by an exception"
+        assert float(rows["final phi"]) == pytest.approx(path.weights[last, 0], rel=1e-5)
+        assert ("last loss" in rows) == (num_steps > 1) and "valleys visited" in rows
+        with open_tab(kind, log_dir.parent) as tab:
+            header, columns = tab.path(log_dir.name)
+            assert columns["step"].tolist() == list(range(num_steps))
+            np.testing.assert_allclose(columns["loss"][:last], path.losses[:last], rtol=1e-6)
+            assert np.isnan(columns["loss"][last])
+
+
+@pytest.mark.parametrize("num_steps, how", [(1, "error"), (13, "dropped")])
+def test_also_in_the_first_step_and_when_the_board_is_no_longer_used(
+    num_steps, how, tmp_path, surface
+):
+    log_dir = tmp_path / "logs" / "run"
+    surface.save(tmp_path / "surface.npz")
+    run_python(ENDED, log_dir, tmp_path / "surface.npz", num_steps, how, timeout=120)
+    check_interrupted(log_dir, num_steps)
 
 
 KILLED = """

@@ -3,7 +3,11 @@
 import ast
 import configparser
 import pathlib
+import re
+import subprocess
+import sys
 
+import google_crc32c
 import pytest
 
 import keras_valleys
@@ -51,3 +55,22 @@ def test_what_it_says_of_its_author_and_of_python(setup):
 def test_both_packages_say_that_they_are_typed():
     for package in PACKAGES:
         assert (pathlib.Path(package.__file__).parent / "py.typed").exists()
+
+
+def test_checksums_are_computed_in_c():
+    """Of a version that is too old for this Python there is a slow one only."""
+    assert google_crc32c.implementation == "c"
+
+
+def test_the_check_of_the_lowest_versions_takes_them_from_setup_cfg(setup):
+    check = (ROOT / ".ci" / "run").read_text()
+    job = check.split("The lowest versions that setup.cfg allows")[1].split("\nstep ")[0]
+    (code,) = re.findall(r"<<'EOF'\n(.*?)\nEOF\n", job, re.S)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    lines = done.stdout.split()
+    assert all(re.fullmatch(r"[\w-]+==[\d.]+", line) for line in lines) and len(lines) >= 10
+    required = setup["options"]["install_requires"].split()
+    assert [line.replace("==", ">=") for line in lines][: len(required)] == required
+    assert not re.search(r"[=<>]=\s*\d", job.replace(code, ""))
+    files = re.findall(r"tests/[\w/]+\.py", job)
+    assert len(files) > 6 and all((ROOT / file).exists() for file in files)

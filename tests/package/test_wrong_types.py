@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import typing
+import warnings
 
 import keras
 import numpy as np
@@ -144,6 +145,46 @@ def test_a_wrong_type_is_told_in_one_sentence(function, key, kinds, good, tmp_pa
         text = called(function, key, wrong, good)
         assert re.match(r"`\w+` expects .*\. Received: .*\. \S.*\.$", text), (wrong, text)
         assert key.rstrip("s") in text.split("Received: ")[0], (wrong, text)
+
+
+NUMBERS = [2**63, -(2**63) - 1, 10**400, 1j, "text", [1, "a"], {"a": 1}, object()]
+# Dictionaries; in Keras' words; and what needs `y` as well.
+TAKEN = {"Objective-class_weight", "AngleFit-phi_initializer", "Objective-batch_size"}
+
+
+def counted():
+    """Pairs of a function and a parameter that takes a number, or several."""
+    for name, function in functions():
+        for key, parameter in inspect.signature(function).parameters.items():
+            number = re.search(r"\b(int|float)\b", str(parameter.annotation))
+            if number and f"{name}-{key}" not in TAKEN and "HParam" not in str(parameter):
+                yield pytest.param(function, key, id=f"{name}-{key}")
+
+
+@pytest.mark.parametrize("function, key", list(counted()))
+def test_no_number_is_too_large_and_nothing_else_is_taken_for_one(
+    function, key, good, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    refused = 0
+    needed = {"num_steps": 2, "successes": 1, "trials": 2, "y_true": [[1.0]], "y_pred": [[2.0]]}
+    for wrong in NUMBERS:
+        with warnings.catch_warnings():  # of a number that is taken
+            warnings.simplefilter("ignore")
+            text = called(function, key, wrong, {**good, **needed})
+        form = r"(`\w+`|A [\w ]+)( and `\w+`)* expects? .*\. Received: .*\. \S.*\.$"
+        assert text == "nothing" or re.match(form, text, re.S), (wrong, text)
+        refused += text != "nothing"
+    assert refused >= 3
+
+
+def test_a_batch_size_that_is_none(good):
+    for wrong in ("text", [1], 1j, object(), float("nan"), {}):
+        with pytest.raises(ValueError, match="`Objective` expects `batch_size` to be an integer"):
+            kv.objectives.Objective(good["model"], good["x"], good["y"], batch_size=wrong)
+    for wrong in (2**63, -1, 10**400):
+        with pytest.raises(ValueError, match="`Objective`|expects"):
+            good["objective"].period_and_unit(wrong)
 
 
 def test_the_walk_reaches_all_rooms():

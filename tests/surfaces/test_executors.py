@@ -62,8 +62,44 @@ def test_chunks_that_were_cancelled_are_computed_here():
         finally:
             del EXECUTORS["one"]
     np.testing.assert_array_equal(surface.losses, expected())
-    with pytest.raises(RuntimeError, match="after shutdown"):
+    with pytest.raises(
+        ValueError, match="an `executor` that takes work.*after shutdown.*a new one"
+    ):
         evaluate(Bowl(), **PLANE, executor=executor)
+
+
+class Refuses:
+    """An executor that takes so many chunks and then raises, or gives something else."""
+
+    def __init__(self, executor, taken, how):
+        self.executor, self.taken, self.how = executor, taken, how
+
+    def submit(self, *call):
+        self.taken -= 1
+        if self.taken >= 0:
+            return self.executor.submit(*call)
+        if isinstance(self.how, Exception):
+            raise self.how
+        return self.how
+
+
+@pytest.mark.parametrize("how", [OSError("no process"), TypeError("cannot send"), "no future"])
+def test_an_executor_that_takes_no_work_is_told_and_what_is_computed_stays(how, threads, tmp_path):
+    path = tmp_path / "surface.partial.npz"
+    with pytest.raises(ZeroDivisionError):
+        evaluate(Heavy(error_at=2.0), **PLANE, checkpoint=path)
+    before = finished(path)
+    with pytest.raises(
+        ValueError, match="`evaluate` expects an `executor` that takes work"
+    ) as told:
+        evaluate(Heavy(), **PLANE, executor=Refuses(threads, 0, how), checkpoint=path)
+    assert str(how) in str(told.value) or how == "no future"
+    assert finished(path) == before > 0
+    with pytest.warns(RuntimeWarning, match="lost .* computes them again in this process"):
+        surface = evaluate(Heavy(), **PLANE, executor=Refuses(threads, 1, how), checkpoint=path)
+    np.testing.assert_array_equal(surface.losses, expected())
+    with pytest.raises(ValueError, match="`executor` to be a concurrent.futures.Executor"):
+        evaluate(Bowl(), **PLANE, executor=concurrent.futures.ThreadPoolExecutor)
 
 
 def test_an_objective_that_cannot_be_pickled_is_refused(threads):
