@@ -14,7 +14,7 @@ Described: TypeAlias = tuple[tuple[str, ...], list[str], list[str], str]
 
 NOTHING: Described = (COLUMNS, [], [], "")  # what is known of a path without a readable chunk
 OLD_COLUMNS = COLUMNS[: old_files.NUM_COLUMNS]
-COUNTED = ("step", "valley", "left", "left_at", "stride", "event_stride")
+COUNTED = ("step", "valley", "left", "left_at", "stride", "event_stride", "no_step")
 MOST = 2**53  # of what is counted: from there on a float64 skips integers
 # What JSON, NumPy and Python raise at what was never meant to be read.
 UNREADABLE = (

@@ -25,7 +25,8 @@ from tensorboard_plugin_valleys.metadata import (
 )
 
 CONTENT = {"columns": COLUMNS, "coordinates": ["phi"], "units": ["rad"], "label": "bad"}
-ROWS = np.column_stack([np.arange(5.0), *np.ones((8, 5))])
+WIDTH = len(COLUMNS) + 1
+ROWS = np.column_stack([np.arange(5.0), *np.ones((WIDTH - 1, 5))])
 INFO = {
     "labels": ["phi"],
     "loss_name": "loss",
@@ -61,7 +62,7 @@ CHUNKS = {
     "nan_left_at": (with_column("left_at", np.nan, np.inf, 1e200), 2),
     "nan_strides": (with_column("stride", np.nan, np.inf), 3),
     "nan_event_strides": (with_column("event_stride", np.nan, -np.inf), 3),
-    "all_nan": (np.full((5, 9), np.nan), 0),
+    "all_nan": (np.full((5, WIDTH), np.nan), 0),
     "nan_losses": (with_column("loss", np.nan, np.inf, -np.inf, 1e300), 5),
     "texts": (ROWS.astype(str).astype(bytes), 0),
     "booleans": (ROWS.astype(bool), 0),
@@ -76,9 +77,9 @@ CHUNKS = {
     "no_dtype": (of_dtype(types_pb2.DT_INVALID), 0),
     "variant": (of_dtype(types_pb2.DT_VARIANT), 0),
     "dtype_of_tomorrow": (of_dtype(777), 0),
-    "too_short": (of_dtype(types_pb2.DT_DOUBLE, bytes(8), (5, 9)), 0),
+    "too_short": (of_dtype(types_pb2.DT_DOUBLE, bytes(8), (5, WIDTH)), 0),
     "enormous": (of_dtype(types_pb2.DT_DOUBLE, bytes(8), (10**9, 10**9)), 0),
-    "negative": (of_dtype(types_pb2.DT_DOUBLE, bytes(8), (-5, 9)), 0),
+    "negative": (of_dtype(types_pb2.DT_DOUBLE, bytes(8), (-5, WIDTH)), 0),
 }
 CONTENTS = {
     "content_nothing": b"",
