@@ -280,6 +280,31 @@ class Objective:
         """How layers that move statistics are evaluated: "held", "batch" or "reestimated"."""
         return self._statistics.mode
 
+    def with_statistics(self, statistics: str) -> "Objective":
+        """The same objective with another mode of its statistics.
+
+        Args:
+            statistics: "held", "batch" or "reestimated".
+
+        Returns:
+            An `Objective`: this one where its mode is that already.
+
+        Raises:
+            ValueError: There is no such mode.
+
+        Example:
+
+        >>> model = keras.Sequential([keras.Input((1,)), keras_valleys.layers.AngleFit()])
+        >>> model.compile(loss="mean_squared_error")
+        >>> objective = keras_valleys.objectives.Objective(model, np.ones((3, 1)), np.ones((3, 1)))
+        >>> objective.with_statistics("batch").statistics
+        'batch'
+        """
+        if statistics == self.statistics:
+            return self
+        given = {**self._given, "statistics": statistics}
+        return Objective(self.model, **given, variables=self.variables)
+
     @property
     def statistics_names(self) -> tuple[str, ...]:
         """One name for each of the Q statistics, such as "batch_normalization/moving_mean[2]"."""

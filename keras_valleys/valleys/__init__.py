@@ -1,16 +1,19 @@
 """The shape of a sampled surface: its valleys, and the steps that leave one for another."""
 
 from keras_valleys.valleys.axes import Axis, axes_of, closed, like_closed
+from keras_valleys.valleys.between import BarrierBetween, barrier_between
 from keras_valleys.valleys.crossings import Derailment, crossed_rows, derailments, passages
 from keras_valleys.valleys.finding import barrier, find_valleys, label_basins
 from keras_valleys.valleys.shown import shown_range
 from keras_valleys.valleys.valley import Valley, Valleys
 
 __all__ = [
+    "BarrierBetween",
     "Derailment",
     "Valley",
     "Valleys",
     "barrier",
+    "barrier_between",
     "derailments",
     "find_valleys",
     "label_basins",

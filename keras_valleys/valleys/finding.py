@@ -173,7 +173,7 @@ def _index_of(valleys, valley):
             "barrier",
             f"two of the {len(valleys)} valleys, or their indices",
             shortened(valley),
-            "Use valleys[0].",
+            "Use valleys[0]; between two networks `barrier_between` needs no valleys.",
         )
     return int(index)
 
