@@ -302,7 +302,7 @@ class Objective:
         """
         if statistics == self.statistics:
             return self
-        given = {**self._given, "statistics": statistics}
+        given: dict[str, Any] = {**self._given, "statistics": statistics}
         return Objective(self.model, **given, variables=self.variables)
 
     @property
