@@ -18,7 +18,7 @@ from helpers.checkout import ROOT, run_script, start_script
 def digits(tmp_path_factory):
     pytest.importorskip("sklearn")
     cwd = tmp_path_factory.mktemp("digits")
-    return cwd, run_script("fit_digits.py", "--epochs", 2, "--points", "9x7", cwd=cwd)
+    return cwd, start_script("fit_digits.py", "--epochs", 2, "--points", "9x7", cwd=cwd)
 
 
 def test_a_network_on_real_images_with_its_path_on_its_principal_plane(digits):

@@ -10,6 +10,7 @@ from keras_valleys import pages, plots
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectory, on_surface
 from tensorboard_plugin_valleys import payload
+from tensorboard_plugin_valleys.metadata import COLUMNS
 
 X = np.linspace(-1.0, 3.0, 41)
 
@@ -121,5 +122,5 @@ def test_the_page_knows_what_its_losses_are(monkeypatch, tmp_path):
     monkeypatch.setattr(payload, "path_payload", spy)
     pages.write_html(tmp_path / "page.html", curve(), [path(), path("true")])
     assert seen == ["recorded", "true"]
-    rows = np.zeros((1, 9))
+    rows = np.zeros((1, len(COLUMNS) + 1))
     assert b'"loss_kind": "recorded"' in packed(rows, ["w"])
