@@ -18,13 +18,15 @@ def flatten(variables):
 
 def variables_of(model):
     """All variables of a model, and the states of stateful layers, which Keras leaves out."""
-    found = {id(variable): variable for variable in [*model.variables, *states_of(model)]}
+    found = {
+        id(variable): variable for variable in [*model.variables, *states_of(layers_of(model))]
+    }
     return list(found.values())
 
 
-def states_of(model):
-    """What the stateful layers of a model carry from batch to batch."""
-    found = {id(state): state for layer in layers_of(model) for state in _states_of(layer)}
+def states_of(layers):
+    """What the stateful ones of some layers carry from batch to batch."""
+    found = {id(state): state for layer in layers for state in _states_of(layer)}
     return list(found.values())
 
 
@@ -52,7 +54,12 @@ def own_statistics(layer):
 
 def statistics_of(model):
     """The variables that training moves, or may move, without a gradient, in the model's order."""
-    found = {id(v): v for one in layers_of(model) for v in own_statistics(one)}
+    return in_order(model, [v for one in layers_of(model) for v in own_statistics(one)])
+
+
+def in_order(model, variables):
+    """Variables in the model's order, each once."""
+    found = {id(variable): variable for variable in variables}
     place = {id(variable): k for k, variable in enumerate(model.variables)}
     return sorted(found.values(), key=lambda variable: place.get(id(variable), len(place)))
 

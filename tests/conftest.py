@@ -11,7 +11,7 @@ import pytest
 
 from helpers import browser
 
-MINUTES = 20  # of all tests with two workers on two cores
+MINUTES = 23  # of all tests with two workers on two cores
 
 
 def pytest_report_header(config):

@@ -11,7 +11,7 @@ from keras_valleys._arrays import as_arrays, as_fit_takes
 from keras_valleys._backend import random_numbers_apart
 from keras_valleys._checks import refusal
 from keras_valleys._fingerprints import description
-from keras_valleys._weights import states_of, to_numpy, variables_of
+from keras_valleys._weights import layers_of, states_of, to_numpy, variables_of
 from keras_valleys.datasets import repeat
 from keras_valleys.objectives import Objective
 from keras_valleys.trajectories import Trajectory, measured
@@ -52,7 +52,9 @@ class Bench:
 
     def __init__(self, model, x, y, steps, *, batch_size=None, every=1):
         # Stateful layers are built for one size of batches.
-        self.objective = Objective(model, x, y, batch_size=batch_size if states_of(model) else None)
+        self.objective = Objective(
+            model, x, y, batch_size=batch_size if states_of(layers_of(model)) else None
+        )
         self.model = model
         self.batches = Batches(x, y, steps, batch_size)
         self._every = every

@@ -40,7 +40,6 @@ from keras_valleys._weights import (
     select,
     states_of,
     to_numpy,
-    variables_of,
 )
 from keras_valleys.objectives.data import (
     Batches,
@@ -194,7 +193,8 @@ class Objective:
         self.dtype = "float64" if "float64" in kinds else "float32"
         self._loss_given = model.loss
         self._trainable = list(model.trainable_variables)
-        self._states = states_of(model)
+        layers = list(layers_of(model))
+        self._states = states_of(layers)
         check_batches(self._states, self._batches, batch_size)
         self._chained = False  # what follows is done with the first batch alone
         first = next(iter(self._batches))
@@ -204,9 +204,9 @@ class Objective:
         rest = [variable for variable in self._trainable if id(variable) not in own]
         first_batch = as_tensors(first)
         self._statistics = Statistics(
-            model, statistics, lambda: model(first_batch[0], training=True)
+            model, layers, statistics, lambda: model(first_batch[0], training=True)
         )
-        self._follow = reach(list(layers_of(model)))
+        self._follow = reach(layers)
         self._stand_ins = _stand_ins(model)
 
         def run(point):
@@ -217,7 +217,7 @@ class Objective:
 
         self._check_follows(read_past_scope(run, point, self.variables))
         own |= {id(state) for state in self._states}
-        self._held = [variable for variable in variables_of(model) if id(variable) not in own]
+        self._held = [variable for variable in model.variables if id(variable) not in own]
         is_kept = not self.streams and not widens(first)
         self._kept = [as_tensors(batch) for batch in self._batches] if is_kept else None
         self._chained = self._carries_states()

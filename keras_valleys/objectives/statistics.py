@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_valleys._checks import refusal
-from keras_valleys._weights import flatten, layers_of, number_names, own_statistics, statistics_of
+from keras_valleys._weights import flatten, in_order, number_names, own_statistics
 
 MODES = ("held", "batch", "reestimated")
 MOST_PASSES = 40  # of a model that calls a layer more than once
@@ -22,6 +22,7 @@ class Statistics:
 
     Args:
         model: A built Keras model.
+        layers: The model and all layers within it.
         mode: "held": they keep their values. "batch": layers that move statistics use those of the
             batch, as in training. "reestimated": BatchNormalization uses those of all rows.
         forward: Function that runs the model on a batch in training mode, for its moves alone.
@@ -31,11 +32,11 @@ class Statistics:
         layers: The layers that move some of them in training.
     """
 
-    def __init__(self, model, mode, forward):
-        owners = {layer: own_statistics(layer) for layer in layers_of(model)}
+    def __init__(self, model, layers, mode, forward):
+        owners = {layer: own_statistics(layer) for layer in layers}
         owners = {layer: own for layer, own in owners.items() if own}
         self.mode = mode
-        self.variables = statistics_of(model)
+        self.variables = in_order(model, sum(owners.values(), []))
         self.layers = _moving(owners, forward)
         self._normalizing = [layer for layer in self.layers if _is_standard(layer)]
         self._num_calls = {}

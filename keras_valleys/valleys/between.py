@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_valleys import surfaces
-from keras_valleys._checks import check_kind, check_vector, check_whole, refusal
+from keras_valleys._checks import check_kind, check_vector, check_whole, is_finite, refusal
 from keras_valleys._results import Result
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
@@ -104,7 +104,7 @@ def barrier_between(
     start = check_vector("barrier_between", objective.size, start=start)
     end = check_vector("barrier_between", objective.size, end=end)
     check_whole("barrier_between", 3, num_points=num_points)
-    if not 0 < tolerance < 1:
+    if not is_finite(tolerance) or not 0 < tolerance < 1:
         raise refusal(
             "barrier_between",
             "`tolerance` to be between 0 and 1, a share of the line",

@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 
+import keras
 import numpy as np
 from tensorboard.compat.proto import event_pb2
 
@@ -175,7 +176,8 @@ class Kills:
         objective = Heavy()
         surface = kv.surfaces.evaluate(objective, **PLANE, checkpoint=path, verbose=0)
         np.testing.assert_array_equal(surface.losses, expected())
-        assert sum(objective.calls) <= 322 - left + 50  # padded for JAX
+        if keras.config.backend() != "jax":  # for which calls are padded
+            assert sum(objective.calls) == 322 - left
         self.figures["evaluations"] += 1
         self.figures["points told before the kill"] += told
         self.figures["points found"] += left

@@ -108,6 +108,10 @@ def comparison():
     )
 
 
+def barrier_between(end=2.0):
+    return kv.valleys.BarrierBetween(curve(), 1.0, end, 3.0, 0.25)
+
+
 MAKES = [
     surface,
     curve,
@@ -125,6 +129,7 @@ MAKES = [
     diverged,
     summary,
     comparison,
+    barrier_between,
 ]
 SAVED = [surface, curve, trajectory, walk, basin_map]
 

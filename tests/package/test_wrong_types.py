@@ -103,6 +103,8 @@ def good():
         "optimizers": "sgd",
         "starts": starts,
         "coordinates": starts,
+        "start": [0.1],
+        "end": [0.5],
         "steps": 2,
         "vectors": [[1.0]],
         "weights": [[0.5]],

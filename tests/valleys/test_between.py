@@ -112,7 +112,7 @@ def test_an_objective_keeps_its_own_mode(pair, data):
     )
     held = kv.valleys.barrier_between(objective, a, b, num_points=5, statistics="held")
     assert held.end == pytest.approx(float(objective(b)), rel=1e-5)
-    some = kv.objectives.Objective(objective.model, *data, variables=["dense"])
+    some = kv.objectives.Objective(objective.model, *data, variables=[objective.model.layers[0]])
     assert some.with_statistics("batch").names == some.names
     assert some.with_statistics("held") is some
 
