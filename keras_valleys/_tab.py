@@ -89,7 +89,7 @@ def path_rows(steps, losses, coordinates, distances, found, past=Past(), *, no_s
     if found is not None and len(steps):
         inside = found.at(coordinates)
     steps_and_past, inside_and_past = np.append(past.step, steps), np.append(past.valley, inside)
-    before, after = crossed_rows(inside_and_past, np.isin(steps_and_past, no_steps)).T
+    before, after = crossed_rows(inside_and_past, np.append(False, moved)).T
     left, left_at = np.full((2, len(steps)), -1.0)
     left[after - 1], left_at[after - 1] = inside_and_past[before], steps_and_past[before]
 
@@ -107,7 +107,7 @@ def path_rows(steps, losses, coordinates, distances, found, past=Past(), *, no_s
         ]
     )
     past = _past(rows, len(events), past)
-    if np.any(np.isin(steps[steps > past.step], no_steps)):  # led to a row in no valley
+    if np.any(moved[steps > past.step]):  # led to a row in no valley
         past = dataclasses.replace(past, step=-1.0, valley=-1.0)
     return rows, past
 

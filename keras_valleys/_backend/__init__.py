@@ -63,18 +63,10 @@ def to_numpy(tensor):
     return _chosen.to_numpy(getattr(tensor, "value", tensor))  # of a Keras variable: the backend's
 
 
-def array_reader(variable):
-    """A function that returns `to_numpy` of a Keras variable, as often as it is called.
-
-    Callbacks read between the steps of a training, where TensorFlow's own ways take thrice as long.
-    """
-    return _chosen.array_reader(variable)
-
-
 def vector_reader(variables):
     """A function that returns the values of Keras variables as one new vector, each in C order.
 
-    TensorFlow reads many at once in a fraction of the time.
+    Callbacks read between the steps of a training, where TensorFlow's own ways take thrice as long.
     """
     return _chosen.vector_reader(variables)
 

@@ -81,9 +81,11 @@ def _asks_for_numbers(error):
 
     What `tf.py_function` gives has no rank in a graph, where Keras' losses ask for it.
     """
-    words = "as a Python", "to a numpy array", "'numpy'", "numpy() is only", "unknown rank"
-    words_of_float = "not 'SymbolicTensor'", "not SymbolicTensor"
-    return any(part in str(error) for part in (*words, *words_of_float))
+    words = (
+        *("as a Python", "to a numpy array", "'numpy'", "numpy() is only", "unknown rank"),
+        *("not 'SymbolicTensor'", "not SymbolicTensor"),  # by `float`
+    )
+    return any(part in str(error) for part in words)
 
 
 def _calls_python(graph):

@@ -13,6 +13,7 @@ from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
 
 NUM_WITHIN = 11  # points of each finer stretch
+FINEST = 1e-6  # of the line: between closer points float32 makes no difference
 LABEL = "from start to end"
 
 
@@ -79,7 +80,8 @@ def barrier_between(
         start: Weight vector of shape `(P,)`.
         end: Another.
         num_points: Samples of the line, its ends among them, at least 3.
-        tolerance: The highest point between the samples is located to this share of the line.
+        tolerance: The highest point between the samples is located to this share of the line, at
+            least 1e-6.
         statistics: As for `Objective`. `None` takes those of the objective, but "reestimated" for
             "held": the statistics that a model holds belong to one network, and not to the others
             on the line.
@@ -104,18 +106,19 @@ def barrier_between(
     start = check_vector("barrier_between", objective.size, start=start)
     end = check_vector("barrier_between", objective.size, end=end)
     check_whole("barrier_between", 3, num_points=num_points)
-    if not is_finite(tolerance) or not 0 < tolerance < 1:
+    if not is_finite(tolerance) or not FINEST <= tolerance < 1:
         raise refusal(
             "barrier_between",
-            "`tolerance` to be between 0 and 1, a share of the line",
+            f"`tolerance` to be between {FINEST:g} and 1, a share of the line",
             {"tolerance": tolerance},
             "Use 1e-3.",
         )
     if np.array_equal(start, end):
         raise refusal("barrier_between", "two networks", "the same weights twice", "Give another.")
-    if statistics is None and objective.statistics == "held":
-        statistics = "reestimated"
-    objective = objective.with_statistics(statistics or objective.statistics)
+    if statistics is None:
+        belong_to_one = objective.statistics == "held" and objective.statistics_sentence
+        statistics = "reestimated" if belong_to_one else objective.statistics
+    objective = objective.with_statistics(statistics)
     way = (end - start)[np.newaxis]
     line = surfaces.evaluate(
         objective, way, coordinates=np.linspace(0, 1, num_points), origin=start, labels=[LABEL]

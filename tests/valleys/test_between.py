@@ -124,7 +124,8 @@ def test_an_objective_keeps_its_own_mode(pair, data):
         ({"start": [np.nan]}, "`start` to be a weight vector"),
         ({"end": [0.5]}, "two networks. Received: the same weights twice"),
         ({"num_points": 2}, "num_points"),
-        ({"tolerance": 0}, "`tolerance` to be between 0 and 1"),
+        ({"tolerance": 0}, "`tolerance` to be between 1e-06 and 1"),
+        ({"tolerance": 1e-17}, "`tolerance` to be between 1e-06 and 1"),
         ({"statistics": "moving"}, "statistics"),
         ({"objective": keras.Sequential()}, "`objective` to be a `keras_valleys.objectives"),
     ],
@@ -133,3 +134,10 @@ def test_what_is_no_way_is_refused(change, message):
     given = {"objective": rosette_objective(), "start": [0.5], "end": [1.0], **change}
     with pytest.raises(ValueError, match=message):
         kv.valleys.barrier_between(given.pop("objective"), **given)
+
+
+def test_a_model_without_statistics_is_not_made_a_second_time(monkeypatch):
+    objective, made = rosette_objective(), []
+    monkeypatch.setattr(type(objective), "__init__", lambda self, *given, **_: made.append(given))
+    assert kv.valleys.barrier_between(objective, [0.1], [0.5], num_points=3).statistics == ""
+    assert not made
