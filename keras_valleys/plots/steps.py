@@ -119,12 +119,9 @@ def _over_steps(paths, rows, look, ylabel, kinds=None):
     for path, row, style, kind in zip(paths, rows, styles, kinds, strict=True):
         diverged += int(np.sum(np.isinf(row) | ~np.all(np.isfinite(path.weights), axis=1)))
         every = max(1, len(row) // (120 if len(paths) == 1 else 12))
-        steps, values = _broken(path, row)
         size = 3 if len(paths) == 1 else 5
-        options = dict(
-            style, label=style["label"] + kind, linewidth=1.8, markersize=size, markevery=every
-        )
-        handles += axes.plot(steps, values, **options)
+        options = dict(style, label=style["label"] + kind, linewidth=1.8, markersize=size)
+        handles += _draw_broken(axes, path, row, every, **options)
     add_note(axes, look, [f"{diverged} steps diverged" if diverged else ""])
     if len(paths) > 1:
         add_legend(figure, look, handles)
@@ -192,11 +189,17 @@ def honesty(projections: Projection | Iterable[Projection], *, theme: str = "lig
     return figure
 
 
-def _broken(path, values):
-    """Steps and values of a line that breaks before each row to which no step led."""
+def _draw_broken(axes, path, values, every, **options):
+    """Draw a line that breaks before each row to which no step led, with a mark at some rows.
+
+    Rows to which no step led have one too: behind the last step there would be nothing else.
+    """
     moved = np.flatnonzero(np.isin(path.steps, path.no_steps))
+    marks = np.union1d(np.arange(0, len(path.steps), every), moved)
+    marks += np.searchsorted(moved, marks, side="right")  # a gap before each of them
     values = np.insert(np.where(np.isfinite(values), values, np.nan), moved, np.nan)
-    return np.insert(path.steps, moved, path.steps[moved]), values
+    steps = np.insert(path.steps, moved, path.steps[moved])
+    return axes.plot(steps, values, markevery=marks.tolist(), **options)
 
 
 def _draw_pairs(axes, runs, pairs, names, look):
@@ -206,8 +209,7 @@ def _draw_pairs(axes, runs, pairs, names, look):
         mark = dict(color=style["color"], marker=style["marker"], markersize=4.5)
         every = max(1, len(run.steps) // 12)
         for values, line in zip(pair, PAIR, strict=True):
-            options = dict(mark, linestyle=line, linewidth=1.6, markevery=every)
-            axes.plot(*_broken(run, values), **options)
+            _draw_broken(axes, run, values, every, linestyle=line, linewidth=1.6, **mark)
         handles.append(Line2D([], [], label=style["label"], **mark))
     kinds = [
         Line2D([], [], color=look.ink, linestyle=line, linewidth=1.6, label=name)

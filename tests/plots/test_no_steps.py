@@ -73,6 +73,21 @@ def test_over_the_steps_there_is_a_gap():
         np.testing.assert_array_equal(line.get_xdata(), [0, 1, 4, 4, 6])
 
 
+@pytest.mark.parametrize("no_steps", [[150], [3, 4, 150]])
+def test_over_the_steps_what_was_set_at_the_end_has_a_mark(no_steps):
+    weights = np.linspace(-0.9, 0.9, 151)[:, None]
+    long = kv.trajectories.Trajectory(np.arange(151), weights, np.ones(151), no_steps=no_steps)
+    honesty = kv.plots.honesty(kv.trajectories.on_surface(long, WAVE))
+    for axes in (*honesty.axes, *kv.plots.weight_by_step(long).axes):
+        for line in axes.lines:
+            marked = line.get_xdata()[line.get_markevery()]
+            assert set(no_steps) <= set(marked) and set(range(0, 150, 12)) <= set(marked)
+            values = line.get_ydata()
+            unknown = np.all(np.isnan(values))  # the slice's, without an objective
+            assert unknown or np.all(np.isfinite(values[line.get_markevery()]))
+    assert not np.all(np.isnan(honesty.axes[0].lines[0].get_ydata()))
+
+
 def test_frames_draw_no_line_and_say_it():
     frames = kv.plots.SurfaceFrames(WAVE, size=(480, 320))
     arguments = WEIGHTS, np.full(4, np.nan), 6
