@@ -25,6 +25,7 @@ from keras_valleys.plots.style import (
     add_note,
     axis_of,
     get_theme,
+    label_levels,
     locator_of,
     new_figure,
     path_styles,
@@ -100,8 +101,7 @@ def contour(
     axes.set_aspect("equal" if is_isometric(surface) else "auto")
     if contours is not None:
         bar = add_colorbar(contours, axes, look, label=surface.loss_name.replace("_", " "))
-        bar.set_ticks(contours.levels[1::2], labels=[f"{v:.3g}" for v in contours.levels[1::2]])
-        bar.ax.minorticks_off()
+        label_levels(bar, contours.levels[1::2])
     for path, style in zip(paths, path_styles(trajectories), strict=True):
         entries.append(_draw_path(axes, path, surface, style, look))
     add_legend(figure, look, entries, loc="outside upper center")

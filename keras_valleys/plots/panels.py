@@ -19,6 +19,7 @@ from keras_valleys.plots.style import (
     add_colorbar,
     axis_of,
     get_theme,
+    label_levels,
     locator_of,
     new_figure,
     optimizer_color,
@@ -145,8 +146,7 @@ def _on_plane(surface, groups, look):
         add_title(axes, look, name, _note(paths))
     if contours is not None:
         bar = add_colorbar(contours, panels, look, label=surface.loss_name.replace("_", " "))
-        bar.set_ticks(contours.levels[1::2], labels=[f"{v:.3g}" for v in contours.levels[1::2]])
-        bar.ax.minorticks_off()
+        label_levels(bar, contours.levels[1::2])
     return figure
 
 

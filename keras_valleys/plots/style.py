@@ -199,6 +199,16 @@ def add_colorbar(mappable, axes, theme, *, label, cax=None, shrink=1.0):
     return bar
 
 
+def label_levels(bar, levels):
+    """Label levels on a color bar, with as many digits as tell them apart."""
+    for digits in range(3, 8):
+        labels = [f"{level:.{digits}g}" for level in levels]
+        if len(set(labels)) == len(labels):
+            break
+    bar.set_ticks(levels, labels=labels)
+    bar.ax.minorticks_off()
+
+
 def add_note(axes, theme, parts):
     """A small note above the axes, for what the picture does not show."""
     parts = [part for part in parts if part]

@@ -7,6 +7,7 @@ from helpers.drawn import PLANE_PATH, line_surface, plane_surface
 from helpers.pictures import draw, line_with
 from keras_valleys import plots
 from keras_valleys.surfaces import Surface
+from keras_valleys.trajectories import Trajectory
 from keras_valleys.valleys import find_valleys
 
 
@@ -136,3 +137,12 @@ def test_contour_refuses_a_line_and_a_thin_grid():
     thin = Surface(np.zeros((1, 3)), ([0.0], [0.0, 1, 2]), np.eye(2), np.zeros(2))
     with pytest.raises(ValueError, match=r"at least 2 points on each axis. Received.*\(1, 3\)"):
         plots.contour(thin)
+
+
+def test_levels_that_are_close_are_told_apart_on_the_color_bar():
+    x = np.linspace(-1, 1, 21)
+    flat = Surface(1.34 + 0.004 * x[:, None] ** 2 + 0.001 * x**2, [x, x], np.eye(2), [0.0, 0.0])
+    path = Trajectory([0, 1], [[0.5, 0.5], [0.1, 0.1]], [1.0, 0.5], "SGD")
+    for figure in (plots.contour(flat), plots.path_panels(flat, [path])):
+        texts = [text.get_text() for text in figure.axes[-1].get_yticklabels()]
+        assert len(set(texts)) == len(texts) > 3
