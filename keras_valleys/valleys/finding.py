@@ -13,7 +13,7 @@ from keras_valleys.surfaces import Surface
 from keras_valleys.valleys.axes import Periodic, Places, axes_of
 from keras_valleys.valleys.curves import polish, read_line
 from keras_valleys.valleys.flooding import NOISE, find, flood
-from keras_valleys.valleys.planes import middles, read_plane
+from keras_valleys.valleys.planes import middles, on_border, read_plane
 from keras_valleys.valleys.valley import Valley, Valleys
 
 
@@ -26,11 +26,11 @@ def find_valleys(
 ) -> Valleys:
     """The valleys of a surface, the lowest first.
 
-    A floor is a sample, or a plateau of equal ones, that has no way down; a minimum at an end of
-    the surface counts, as the samples show it. Its basin is all samples from which steepest descent
-    over neighboring samples ends there, diagonal ones included, distances measured in the
-    coordinates. Samples that are not finite belong to no valley, and separate valleys. No valley
-    narrower than the grid is found.
+    A floor is a sample, or a plateau of equal ones, that has no way down; where it lies on the
+    border of the surface it is `on_border`: the lowest point there, no minimum. Its basin is all
+    samples from which steepest descent over neighboring samples ends there, diagonal ones included,
+    distances measured in the coordinates. Samples that are not finite belong to no valley, and
+    separate valleys. No valley narrower than the grid is found.
 
     Args:
         surface: A `keras_valleys.surfaces.Surface` of one or two axes.
@@ -91,15 +91,20 @@ def find_valleys(
     positions = list(map(tuple, places.tolist()))
     order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
     ranks = np.argsort(order) if order else np.empty(0, int)
-    found = tuple(
-        Valley(index, positions[k], float(heights[k]), *sides[k]) for index, k in enumerate(order)
-    )
+    ends = on_border(axes, losses.shape, water.floors)
+    found = []
+    for index, k in enumerate(order):
+        depth, width, ridges = sides[k]
+        depth = np.nan if ends[k] else depth
+        found.append(
+            Valley(index, positions[k], float(heights[k]), depth, width, ridges, bool(ends[k]))
+        )
     if losses.ndim == 1:
         where = line.places(ranks)
     else:
         where = Places.nearest(axes, np.append(ranks, -1)[water.labels])
     passes = sorted((float(h), int(ranks[int(a)]), int(ranks[int(b)])) for a, b, h in meetings)
-    return Valleys(surface, periods, _labels(surface, where), found, tuple(passes), where)
+    return Valleys(surface, periods, _labels(surface, where), tuple(found), tuple(passes), where)
 
 
 def label_basins(

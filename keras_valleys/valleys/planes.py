@@ -15,6 +15,16 @@ def middles(axes, shape, floors):
     return found
 
 
+def on_border(axes, shape, floors):
+    """Whether each floor, an array of cells, lies on the border: at an end of an axis."""
+    found = np.zeros(len(floors), bool)
+    for k, cells in enumerate(floors):
+        for axis, i in zip(axes, np.unravel_index(cells, shape), strict=True):
+            ends = len(axis.nodes) > 1 and not axis.joined
+            found[k] |= ends and bool(np.any((i == 0) | (i == len(axis.nodes) - 1)))
+    return found
+
+
 def _middle(axes, shape, cells):
     """The middle of a plateau, or of that cell of it which is nearest to it."""
     where = np.unravel_index(cells, shape)

@@ -21,14 +21,17 @@ MAX_ROWS = 40  # of a printed table
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Valley(Result):
-    """A local minimum of a sampled loss, with its basin.
+    """A local minimum of a sampled loss, with its basin; or the lowest point of a border.
+
+    What lies beyond the border was not sampled: a lowest point there, `on_border`, is no minimum,
+    and its depth is not known.
 
     Attributes:
         index: Number of the valley, 0 the one with the lowest loss.
         position: Tuple of the coordinates of the floor, one per axis.
         loss: Loss of the surface at the floor: that of the slice.
         depth: Loss of the lowest ridge or saddle around the valley minus the loss at the floor;
-            infinite where nothing surrounds it.
+            infinite where nothing surrounds it, NaN where `on_border`.
         width: On a curve the distance between the two ridges. On a plane the side of the square
             that is as large as the basin, in the unit of the coordinates; where the two axes have
             different units, in the root of their product.
@@ -36,6 +39,7 @@ class Valley(Result):
             there is none, of the last sample before the surface's end or before a diverged one.
             Around the end of a period they lie beyond the surface's ends. On a plane the
             positions of the lowest saddles to each neighboring valley, the lowest first.
+        on_border: Whether the floor lies on the border of the surface. No period has a border.
     """
 
     index: int
@@ -44,6 +48,7 @@ class Valley(Result):
     depth: float
     width: float
     ridges: tuple[Any, ...]
+    on_border: bool = False
 
     def _in_short(self) -> str:
         return (
@@ -61,6 +66,8 @@ class Valleys(Result, Sequence[Valley]):
         periodic: The period of each axis, `None` for one that has none, or too few samples.
         labels: Integers of the shape of the surface's losses: index of the valley in whose basin
             the sample is, -1 where the loss is not finite.
+        persistence: How deep a valley had to be to be counted, in units of the loss.
+        dropped: How many were less deep. They belong to their neighbors.
 
     Example:
 
@@ -77,6 +84,8 @@ class Valleys(Result, Sequence[Valley]):
     _valleys: tuple[Valley, ...]
     _passes: tuple[tuple[float, int, int], ...] = dataclasses.field(compare=False)
     _places: Places = dataclasses.field(compare=False)
+    persistence: float = 0.0
+    dropped: int = 0
 
     @overload
     def __getitem__(self, index: int) -> Valley: ...
