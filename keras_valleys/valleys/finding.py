@@ -12,8 +12,9 @@ from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
 from keras_valleys.valleys.axes import Periodic, Places, axes_of
 from keras_valleys.valleys.curves import polish, read_line
-from keras_valleys.valleys.flooding import NOISE, find, flood
+from keras_valleys.valleys.flooding import find, flood
 from keras_valleys.valleys.planes import middles, on_border, read_plane
+from keras_valleys.valleys.roughness import rounding
 from keras_valleys.valleys.valley import Valley, Valleys
 
 
@@ -68,17 +69,14 @@ def find_valleys(
     if not (isinstance(periodic, str) or periods == surface.periods):
         surface = dataclasses.replace(surface, periods=periods)
     losses = surface.losses[tuple(slice(len(axis.nodes)) for axis in axes)].astype("float64")
-    noise = NOISE * np.finfo(np.result_type(surface.losses, "float16")).eps
-
-    def limit(floors):
-        return noise * np.abs(floors) if persistence is None else np.full(len(floors), persistence)
-
-    water = flood(losses, axes, limit)
+    water = flood(losses, axes, surface.losses.dtype, persistence)
     places = middles(axes, losses.shape, water.floors)
     if losses.ndim == 1:
         line = read_line(axes[0], losses, water, places[:, 0])
         if objective is not None:
-            line = polish(line, losses, surface, objective, noise)
+            line = polish(
+                line, losses, surface, objective, float(rounding(1.0, surface.losses.dtype))
+            )
         places, heights = line.floors[:, :1], line.floors[:, 1]
         sides = [
             (depth, right - left, (left, right)) for left, right, depth in line.sides().tolist()
@@ -91,7 +89,7 @@ def find_valleys(
     positions = list(map(tuple, places.tolist()))
     order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
     ranks = np.argsort(order) if order else np.empty(0, int)
-    ends = on_border(axes, losses.shape, water.floors)
+    ends = on_border(axes, losses.shape, water)
     found = []
     for index, k in enumerate(order):
         depth, width, ridges = sides[k]
@@ -104,7 +102,9 @@ def find_valleys(
     else:
         where = Places.nearest(axes, np.append(ranks, -1)[water.labels])
     passes = sorted((float(h), int(ranks[int(a)]), int(ranks[int(b)])) for a, b, h in meetings)
-    return Valleys(surface, periods, _labels(surface, where), tuple(found), tuple(passes), where)
+    labels = _labels(surface, where)
+    noise = water.least, water.dropped
+    return Valleys(surface, periods, labels, tuple(found), tuple(passes), where, *noise)
 
 
 def label_basins(

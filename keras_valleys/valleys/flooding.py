@@ -12,8 +12,12 @@ import dataclasses
 
 import numpy as np
 
+from keras_valleys.valleys.between_samples import Patches
+from keras_valleys.valleys.ravines import downhill
+from keras_valleys.valleys.roughness import is_smooth, least_depths, rounding
+from keras_valleys.valleys.separatrices import flow_basins
+
 OFFSETS: dict[int, list[tuple[int, ...]]] = {1: [(1,)], 2: [(1, 0), (0, 1), (1, 1), (1, -1)]}
-NOISE = 16  # units in the last place of a loss that are its rounding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,30 +29,53 @@ class Flood:
         floors: One array of cells (flat indices) per valley: its lowest plateau.
         passes: Arrays `(a, b, cell, height)`: for each pair of neighboring valleys a < b the
             highest cell of the lowest way over their border, the lowest first.
+        rests: Array `(M, K)`: the numbers of samples along each axis, with fractions, of the
+            minimum that is near each floor; on a curve or a rough plane those of the floor.
+        least: How deep a valley had to be to be counted, the largest such depth.
+        dropped: How many were less deep, those not counted that are mere rounding.
     """
 
     labels: np.ndarray
     floors: list
     passes: tuple
+    rests: np.ndarray
+    least: float
+    dropped: int
 
 
-def flood(losses, axes, limit):
+def flood(losses, axes, dtype, persistence=None):
     """Flood a grid.
 
     Args:
         losses: float64 array of the nodes of the axes.
         axes: One `Axis` per axis.
-        limit: Function of the losses of floors: valleys less deep belong to their neighbor.
+        dtype: In which the losses were computed, for their rounding.
+        persistence: Valleys less deep than this belong to their neighbor; `None` is what stands
+            out of the noise.
     """
     heights = losses.ravel()
     finite = np.isfinite(heights)
     edges = list(_edges(losses.shape, axes, finite))
     roots = _drain(heights, edges)
-    found, basins = np.unique(roots[finite], return_inverse=True)
+    found = np.unique(roots[finite])
+    rests = np.stack(np.unravel_index(found, losses.shape), axis=-1) * 1.0
+    smooth = losses.ndim == 2 and is_smooth(losses, axes)
+    if smooth:
+        owners, rests = downhill(Patches(losses, axes), heights, roots, found)
+        target = np.arange(len(heights))
+        target[found] = owners
+        roots, minima = _ends(target)[roots], owners == found
+        found, rests = found[minima], rests[minima]
     labels = np.full(losses.size, -1)
-    labels[finite] = basins
+    labels[finite] = np.searchsorted(found, roots[finite])
     passes = _passes(heights, labels, edges)
-    owners = _merge(heights[found], passes, limit(heights[found]))
+    *meetings, depths = _depths(heights[found], passes)
+    least = np.full(len(found), persistence)
+    if persistence is None:
+        least = least_depths(losses, axes, found, dtype)
+    shallow = depths < least
+    owners = _merge(*meetings, shallow)
+    dropped = int(np.sum(shallow & (depths > rounding(heights[found], dtype))))
     kept, valleys = np.unique(owners, return_inverse=True)
     # A cell as low as the floor that it drains to is part of that floor.
     on_floor = np.flatnonzero(finite & (heights == heights[roots]))
@@ -57,8 +84,13 @@ def flood(losses, axes, limit):
     cuts = np.searchsorted(labels[on_floor], kept[1:])
     floors = np.split(on_floor, cuts) if len(kept) else []
     labels[finite] = valleys[labels[finite]]
-    passes = _lowest(valleys[passes[0]], valleys[passes[1]], *passes[2:])
-    return Flood(labels.reshape(losses.shape), floors, passes)
+    labels = labels.reshape(losses.shape)
+    if smooth and len(kept) > 1:
+        labels = flow_basins(losses, axes, labels, floors)
+        passes = _passes(heights, labels.ravel(), edges)
+    else:
+        passes = _lowest(valleys[passes[0]], valleys[passes[1]], *passes[2:])
+    return Flood(labels, floors, passes, rests[kept], float(least.max(initial=0.0)), dropped)
 
 
 def _edges(shape, axes, finite):
@@ -119,9 +151,11 @@ def _ends(target):
 
 def _passes(heights, labels, edges):
     """The lowest pass between each pair of neighboring basins, the lowest first."""
-    u, v = np.concatenate([np.stack(edge[:2]) for edge in edges], axis=1)
-    border = labels[u] != labels[v]
-    u, v = u[border], v[border]
+    borders = []
+    for u, v, _ in edges:
+        border = labels[u] != labels[v]
+        borders.append(np.stack([u[border], v[border]]))
+    u, v = np.concatenate(borders, axis=1)
     cells = np.where(heights[u] >= heights[v], u, v)
     return _lowest(labels[u], labels[v], cells, heights[cells])
 
@@ -137,10 +171,15 @@ def _lowest(a, b, cells, heights):
     return a[first], b[first], cells[first], heights[first]
 
 
-def _merge(floors, passes, limits):
-    """The basin that each basin belongs to once those less deep than their limit are gone."""
-    pools, owners = list(range(len(floors))), list(range(len(floors)))
-    floors, limits = floors.tolist(), limits.tolist()
+def _depths(floors, passes):
+    """Where and in what order the pools of basins meet as the water rises.
+
+    Returns:
+        Arrays: the basins whose pools flow over, in this order; the basins over which; and for all
+        basins the depth of the floor below the pass, infinite for the lowest of all.
+    """
+    pools, over, order = list(range(len(floors))), [], []
+    depths, floors = [np.inf] * len(floors), floors.tolist()
     a, b, _, heights = (values.tolist() for values in passes)
     for one, other, height in zip(a, b, heights, strict=True):
         i, j = find(pools, one), find(pools, other)
@@ -149,8 +188,18 @@ def _merge(floors, passes, limits):
         if floors[j] < floors[i]:
             i, j, one = j, i, other
         pools[j] = i  # the pool is named by its lowest floor
-        if height - floors[j] < limits[j]:
-            owners[j] = find(owners, one)
+        depths[j] = height - floors[j]
+        order.append(j)
+        over.append(one)
+    return order, over, np.array(depths)
+
+
+def _merge(order, over, shallow):
+    """The basin that each belongs to once those that are shallow are gone."""
+    owners, shallow = list(range(len(shallow))), shallow.tolist()
+    for one, other in zip(order, over, strict=True):
+        if shallow[one]:
+            owners[one] = find(owners, other)
     return np.array([find(owners, k) for k in range(len(owners))], int)
 
 

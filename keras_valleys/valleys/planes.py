@@ -15,13 +15,16 @@ def middles(axes, shape, floors):
     return found
 
 
-def on_border(axes, shape, floors):
-    """Whether each floor, an array of cells, lies on the border: at an end of an axis."""
-    found = np.zeros(len(floors), bool)
-    for k, cells in enumerate(floors):
-        for axis, i in zip(axes, np.unravel_index(cells, shape), strict=True):
-            ends = len(axis.nodes) > 1 and not axis.joined
-            found[k] |= ends and bool(np.any((i == 0) | (i == len(axis.nodes) - 1)))
+def on_border(axes, shape, water):
+    """Whether each floor of a `Flood`, or the minimum near it, lies at an end of an axis."""
+    cells = np.concatenate([np.empty(0, int), *water.floors])
+    whose = np.repeat(np.arange(len(water.floors)), list(map(len, water.floors)))
+    found = np.zeros(len(water.floors), bool)
+    for k, (axis, i) in enumerate(zip(axes, np.unravel_index(cells, shape), strict=True)):
+        last = len(axis.nodes) - 1
+        if last and not axis.joined:
+            found[whose[(i == 0) | (i == last)]] = True
+            found |= (water.rests[:, k] <= 0) | (water.rests[:, k] >= last)
     return found
 
 

@@ -25,7 +25,7 @@ def test_ends_gaps_and_plains():
     assert [v.position[0] for v in find_valleys(curve([1, 2, 3, 0]))] == [3.0, 0.0]
     assert [v.position[0] for v in find_valleys(curve([5, 1, np.nan, 2, 6]))] == [1.0, 3.0]
     (plain,) = find_valleys(curve([3, 3, 3]))
-    assert plain.position == (1.0,) and plain.depth == np.inf
+    assert plain.position == (1.0,) and plain.on_border and np.isnan(plain.depth)
     assert len(find_valleys(curve([np.nan, np.nan]))) == 0
 
 
@@ -207,7 +207,7 @@ def test_plateaus_and_diverged_cells_of_a_plane():
         parted[[0, 1, 2, 3], [3, 2, 1, 0]] = bad  # no way leads through the corners
         valleys = find_valleys(Surface(parted, [range(4), range(5)], np.eye(2), np.zeros(2)))
         assert [v.position for v in valleys] == [(0, 0), (0, 4)]
-        assert barrier(valleys, 0, 1) == np.inf == valleys[0].depth
+        assert barrier(valleys, 0, 1) == np.inf and all(valley.on_border for valley in valleys)
         assert np.array_equal(valleys.labels == -1, ~np.isfinite(parted))
     nothing = Surface(np.full((3, 4), np.nan), [range(3), range(4)], np.eye(2), np.zeros(2))
     assert len(find_valleys(nothing)) == 0 and set(find_valleys(nothing).labels.flat) == {-1}

@@ -92,14 +92,17 @@ def test_the_samples_may_start_anywhere_on_one_grid():
         start = shift * np.pi / num
         ring_at = Surface(np.roll(losses, -shift), [grid + start], [[1.0]], [0.0], periods=np.pi)
         rounds = np.concatenate([grid - np.pi, grid, grid + np.pi])
-        line = find_valleys(Surface(np.tile(losses, 3), [rounds], [[1.0]], [0.0]))
+        three = Surface(np.tile(losses, 3), [rounds], [[1.0]], [0.0])
+        line = find_valleys(three, persistence=0)
         twin = [v for v in line if -1e-9 < v.position[0] < np.pi - 1e-9]
-        places = [v.position[0] for v in find_valleys(ring_at)]
+        places = [v.position[0] for v in find_valleys(ring_at, persistence=0)]
         turns = (np.array(places) - [v.position[0] for v in twin]) / np.pi
         np.testing.assert_allclose(turns, np.round(turns), atol=1e-9)
-        assert [v.loss for v in find_valleys(ring_at)] == [v.loss for v in twin]
+        assert [v.loss for v in find_valleys(ring_at, persistence=0)] == [v.loss for v in twin]
         widths = [v.width for v in twin]
-        np.testing.assert_allclose([v.width for v in find_valleys(ring_at)], widths, atol=1e-9)
+        np.testing.assert_allclose(
+            [v.width for v in find_valleys(ring_at, persistence=0)], widths, atol=1e-9
+        )
 
 
 def test_less_than_a_period_is_no_ring_but_its_paths_still_turn():

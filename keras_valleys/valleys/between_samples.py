@@ -1,0 +1,117 @@
+"""What a plane is between its samples: slopes at the samples, and a smooth surface through them.
+
+Both are of polynomials through a few samples along each axis, those around the place in question;
+an axis that has fewer takes all. Where one of them is not finite, fewer are taken.
+
+Places are `(u, v)`, numbers of samples along each axis, so that 2.5 is in the middle between the
+samples 2 and 3. On a ring they may lie beyond its ends.
+"""
+
+import numpy as np
+
+SIZES = (6, 4, 2)  # samples along an axis that the surface between two of them is taken from
+SLOPE_SIZES = (5, 3)  # those that the slope at the middle one is taken from
+
+
+def slopes(values, axis, k):
+    """The derivative by the coordinate of axis `k` at the samples, NaN where it is not known."""
+    count = len(axis.nodes)
+    if count == 1:
+        return np.zeros_like(values)
+    found = np.full(values.shape, np.nan)
+    stencils = [(size, size // 2) for size in SLOPE_SIZES if size <= count] + [(2, 0), (2, 1)]
+    for size, before in stencils:
+        if not np.isfinite(found).all():
+            where, weights = _stencils(axis, np.arange(count) - before, size, np.arange(count))
+            shape = [count if n == k else 1 for n in range(values.ndim)]
+            with np.errstate(invalid="ignore", over="ignore"):
+                terms = [
+                    weights[:, 1, n].reshape(shape) * np.take(values, where[:, n], k)
+                    for n in range(size)
+                ]
+                found = np.where(np.isfinite(found), found, sum(terms))
+    return found
+
+
+def _stencils(axis, first, size, origin):
+    """The nodes `(n, size)` that begin at `first`, as far as the axis has them, and their weights.
+
+    Weights `(n, size, size)`: entry `[:, p]` gives the coefficient of the p-th power of the
+    distance from the nodes `origin`, in the coordinate, of the polynomial through the nodes.
+    """
+    count = len(axis.nodes)
+    first = first if axis.joined else np.clip(first, 0, count - size)
+    where = first[:, None] + np.arange(size)
+    turns, where = np.divmod(where, count)
+    away = axis.nodes[where] - axis.nodes[origin % count][:, None]
+    if axis.joined:
+        away = away + (turns - (origin // count)[:, None]) * axis.period
+    scale = np.abs(away).max(axis=1)[:, None, None]
+    powers = np.arange(size)
+    matrix = (away[:, :, None] / scale) ** powers
+    return where, np.linalg.inv(matrix) / scale ** powers[:, None]
+
+
+class Patches:
+    """The smooth surface through the samples of a plane.
+
+    Args:
+        losses: float64 array of the nodes of both axes.
+        axes: Two `Axis`.
+    """
+
+    def __init__(self, losses, axes):
+        self.losses, self.axes = losses, axes
+        self._tables = {}
+
+    def at(self, places):
+        """Loss, its slopes `(n, 2)` and second derivatives `(n, 2, 2)` at places `(n, 2)`.
+
+        Derivatives are by the places, so that a cell is 1 long.
+        """
+        loss, slope, second = self._at(places, SIZES[0])
+        for size in SIZES[1:]:
+            missing = np.flatnonzero(np.isnan(loss))
+            if len(missing):
+                loss[missing], slope[missing], second[missing] = self._at(places[missing], size)
+        return loss, slope, second
+
+    def _at(self, places, size):
+        wheres, bases = [], []
+        for k, axis in enumerate(self.axes):
+            where, weights = self._table(k, axis, size)
+            count = len(axis.nodes)
+            cell = np.floor(places[:, k]).astype(int)
+            cell = cell if axis.joined else np.clip(cell, 0, max(count - 2, 0))
+            powers = (places[:, k] - cell)[:, None] ** np.arange(weights.shape[2])
+            cell = cell % count
+            wheres.append(where[cell])
+            bases.append(np.einsum("np,ndpk->dnk", powers, weights[cell]))
+        around = self.losses[wheres[0][:, :, None], wheres[1][:, None, :]]
+        (u0, u1, u2), (v0, v1, v2) = bases
+        with np.errstate(invalid="ignore", over="ignore"):
+            rows = np.einsum("dna,nab->dnb", np.stack([u0, u1, u2]), around)
+            loss, along_v, mixed, twice = (
+                np.einsum("nb,nb->n", row, v)
+                for row, v in ((rows[0], v0), (rows[0], v1), (rows[1], v1), (rows[0], v2))
+            )
+            along_u, twice_u = np.einsum("dnb,nb->dn", rows[1:], v0)
+        second = np.stack([twice_u, mixed, mixed, twice], axis=-1).reshape(-1, 2, 2)
+        return loss, np.stack([along_u, along_v], axis=-1), second
+
+    def _table(self, k, axis, size):
+        """Of each cell of an axis the nodes around it, and their weights by its own length.
+
+        Weights `(n, 3, size, size)`: of the value and its two derivatives, by powers.
+        """
+        if (k, size) not in self._tables:
+            cells, size = np.arange(len(axis.nodes)), min(size, len(axis.nodes))
+            where, weights = _stencils(axis, cells - size // 2 + 1, size, cells)
+            lengths = np.where(np.isfinite(axis.steps()), axis.steps(), 1.0)
+            powers = np.arange(size)[:, None]
+            table = np.zeros((len(cells), 3, size, size))
+            table[:, 0] = weights * lengths[:, None, None] ** powers
+            for order in (1, 2):
+                table[:, order, :-1] = powers[1:] * table[:, order - 1, 1:]
+            self._tables[k, size] = where, table
+        return self._tables[k, size]

@@ -1,0 +1,164 @@
+"""How deep a valley must be to stand out of the noise of its surface.
+
+Three kinds of noise are told apart, each measured on the samples:
+
+- The rounding of a loss: `NOISE` units in its last place.
+- Noise of each sample by itself. Differences of high order leave it where they take away what is
+  smooth: it is noise if the differences of two such orders give the same standard deviation s. Of
+  n samples the highest and the lowest then differ by 2 sqrt(2 log n) s.
+- Texture: kinks that noisy data make, so many that at more than 30 % of the samples the fourth
+  difference is more than half of the second. Valleys whose own bottom is not smooth in this sense
+  must then have one percent of the relief.
+
+The relief is the range of the middle half of the losses, which a pole does not change.
+"""
+
+import math
+
+import numpy as np
+
+from keras_valleys.valleys.axes import SLACK
+
+NOISE = 16  # units in the last place of a loss that are its rounding
+TEXTURE = 0.01  # of the relief
+KINKS = 0.3  # of the samples
+ORDERS = (6, 8)  # of the differences that noise is measured by
+EQUAL = (0.85, 1.2)  # what noise changes from one to the other, times
+SMOOTH = 0.5  # a fourth difference over a second
+STANDS_OUT = 8.0  # times the rounding
+ENOUGH, FEWEST = 10_000, 25  # samples that noise is measured on, at most and at least
+
+
+def rounding(losses, dtype):
+    """The rounding of losses that were computed in a dtype."""
+    return NOISE * np.finfo(np.result_type(dtype, "float16")).eps * np.abs(losses)
+
+
+def is_smooth(losses, axes):
+    """Whether the grid is fine enough to tell what lies between its samples."""
+    for k, axis in enumerate(axes):
+        if len(axis.nodes) < 5:
+            return False
+        lines = _lines(losses, k, axis, 4)
+        second, fourth = (_typical(_differences(lines, order)) for order in (2, 4))
+        if not fourth < second:
+            return False
+    return True
+
+
+def least_depths(losses, axes, cells, dtype):
+    """How deep each valley must be to be counted.
+
+    Args:
+        losses: float64 array of the nodes of the axes.
+        axes: One `Axis` per axis.
+        cells: The floors, flat indices.
+        dtype: In which the losses were computed.
+
+    Returns:
+        Array like `cells`.
+    """
+    finite = losses[np.isfinite(losses)]
+    least = rounding(losses.ravel()[cells], dtype)
+    if len(cells) < 2:
+        return least
+    relief = float(np.subtract(*np.percentile(finite, [75, 25])))
+    spread = 2 * math.sqrt(2 * math.log(finite.size)) * _noise(losses, axes)
+    least = np.maximum(least, spread)
+    if _kinks(losses, axes, dtype) > KINKS:
+        rough = ~_smooth_at(losses, axes, cells, dtype)
+        least = np.maximum(least, np.where(rough, TEXTURE * relief, 0.0))
+    return least
+
+
+def _lines(losses, k, axis, more):
+    """The lines along axis `k` as columns, of a large plane some; of a ring some samples twice."""
+    lines = losses.reshape(len(losses), -1) if k == 0 else losses.T
+    stride = -(-lines.size // ENOUGH) | 1  # odd: no pattern of two by two is missed
+    count = len(axis.nodes) + (more if axis.joined else 0)
+    return np.take(lines[:, ::stride], range(count), 0, mode="wrap")
+
+
+def _differences(lines, order):
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.abs(np.diff(lines, order, axis=0))
+
+
+def _even(axis, lines, order):
+    """Which differences are between samples at equal steps, and these steps.
+
+    Others would not take away what is smooth.
+    """
+    if len(lines) <= order:
+        return np.empty(0, int), np.empty(0)
+    steps = axis.steps() if axis.joined else axis.steps()[:-1]
+    steps = np.take(steps, range(len(lines) - 1), mode="wrap")
+    windows = np.lib.stride_tricks.sliding_window_view(steps, order)
+    even = np.flatnonzero(np.ptp(windows, axis=1) <= SLACK * windows[:, 0])
+    return even, windows[even, 0]
+
+
+def _typical(differences):
+    found = differences[np.isfinite(differences)]
+    return float(np.median(found)) if found.size >= FEWEST else math.nan
+
+
+def _noise(losses, axes):
+    """Standard deviation of what each sample has by itself, 0 where that is not to be seen."""
+    found = []
+    for k, axis in enumerate(axes):
+        if len(axis.nodes) == 1:
+            continue  # has no noise to show
+        lines, sizes = _lines(losses, k, axis, max(ORDERS)), []
+        for order in ORDERS:
+            even, _ = _even(axis, lines, order)
+            scale = 0.6745 * math.sqrt(math.comb(2 * order, order))  # of the median of noise of 1
+            sizes.append(_typical(_differences(lines, order)[even]) / scale)
+        low, high = sizes
+        found.append(high if EQUAL[0] * low < high < EQUAL[1] * low else 0.0)
+    return min(found, default=0.0)
+
+
+def _kinks(losses, axes, dtype):
+    """The share of the samples that are not smooth, along the axis that has fewer."""
+    shares = []
+    for k, axis in enumerate(axes):
+        lines = _lines(losses, k, axis, 4)
+        even, steps = _even(axis, lines, 4)
+        second, fourth = _differences(lines, 2)[even + 1], _differences(lines, 4)[even]
+        with np.errstate(invalid="ignore"):
+            known = np.maximum(second, fourth) > STANDS_OUT * rounding(lines[even + 2], dtype)
+            kinked = fourth >= SMOOTH * second
+        weights = known * steps[:, None]
+        if np.count_nonzero(weights) >= FEWEST:
+            shares.append(float(np.sum(weights * kinked) / np.sum(weights)))
+    return min(shares, default=0.0)
+
+
+def _smooth_at(losses, axes, cells, dtype):
+    """Whether floors have a smooth bottom, along each axis.
+
+    Seen at the smallest distance of samples at which the second difference stands out of the
+    rounding, and at twice that.
+    """
+    where = np.unravel_index(cells, losses.shape)
+    smooth = np.ones(len(cells), bool)
+    least = STANDS_OUT * rounding(losses.ravel()[cells], dtype)
+    for k, axis in enumerate(axes):
+        count, lag = len(axis.nodes), 1
+        left, passed = np.full(len(cells), 2), np.ones(len(cells), bool)
+        while 4 * lag < count and left.any():
+            middle = where[k] if axis.joined else np.clip(where[k], 2 * lag, count - 1 - 2 * lag)
+            values = [
+                losses[(*where[:k], (middle + n * lag) % count, *where[k + 1 :])]
+                for n in range(-2, 3)
+            ]
+            with np.errstate(invalid="ignore", over="ignore"):
+                second = np.abs(np.diff(values, 2, axis=0)[1])
+                fourth = np.abs(np.diff(values, 4, axis=0)[0])
+                seen = (left > 0) & ~(second < least)
+                passed &= ~seen | (fourth < SMOOTH * second)
+            left -= seen
+            lag *= 2
+        smooth &= (passed & (left < 2)) | (count < 5)
+    return smooth
