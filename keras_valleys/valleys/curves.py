@@ -1,6 +1,7 @@
 """The valleys of a curve: read from the flood, and polished by the objective."""
 
 import dataclasses
+import math
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -12,6 +13,7 @@ NUM_POINTS = 65  # of a bracket: always as many, so that the objective is compil
 LOOKS = 8  # for the last polynomial
 DEGREE = 8
 ROUNDS = 24
+SPREAD = 6.0  # standard deviations between the highest and the lowest of a bracket's points
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,7 +161,7 @@ def polish(line, losses, surface, objective, noise):
         losses: float64 array of the nodes of its axis.
         surface: The `Surface`, for its directions.
         objective: Function of points `(n, P)`, or an object with `along`.
-        noise: Rounding of the losses, relative.
+        noise: Rounding of the losses, relative; where more is measured, that counts.
     """
     signs = np.repeat([1.0, -1.0], [len(line.floors), len(line.ridges)])
     if not len(signs):
@@ -176,12 +178,13 @@ def polish(line, losses, surface, objective, noise):
         values = values * signs[:, None]
         return points, np.where(np.isnan(values) | (values == -np.inf), np.inf, values)
 
+    jitter = _jitter(ask(*brackets.T)[1])
+    noise = np.maximum(noise * np.abs(known[:, 1]), SPREAD * jitter)
     low, high, found = _shut_in(ask, brackets, known[:, 0], noise)
-    found = _fit(ask, np.stack([low, high]), limits.T, found, noise)
+    found = _fit(ask, np.stack([low, high]), limits.T, found, noise, jitter)
     _, values = ask(found, found)
     values = values[:, 0]
-    given = known[:, 1] * signs
-    better = values <= given + noise * np.abs(given)
+    better = values <= known[:, 1] * signs + noise
     known[better] = np.stack([found, values * signs], axis=1)[better]
     if line.axis.joined:
         known[:, 0] = line.axis.wrap(known[:, 0])
@@ -227,6 +230,19 @@ def _evaluate(axis, surface, objective, points):
     return rounded + turns, np.asarray(values, "float64").reshape(points.shape)
 
 
+def _jitter(values):
+    """Standard deviation of the rounding of each row of values, the smallest of three measures.
+
+    High differences leave it where they take away what is smooth; the median leaves out a kink.
+    """
+    found = []
+    for order in (4, 6, 8):
+        with np.errstate(invalid="ignore"):
+            sizes = np.median(np.abs(np.diff(values, order, axis=1)), axis=1)
+        found.append(sizes / (0.6745 * math.sqrt(math.comb(2 * order, order))))
+    return np.nan_to_num(np.min(found, axis=0), nan=0.0, posinf=0.0)
+
+
 def _shut_in(ask, brackets, found, noise):
     """Shrink each bracket `(low, high)` around its lowest place; also gives that place."""
     (low, high), rows = brackets.T, np.arange(len(brackets))
@@ -239,7 +255,7 @@ def _shut_in(ask, brackets, found, noise):
         last = NUM_POINTS - 1 - np.argmax(equal[:, ::-1], axis=1)
         middle = (points[rows, at] + points[rows, last]) / 2
         found, best = np.where(lowest <= best, middle, found), np.minimum(lowest, best)
-        above = values > (best + noise * np.abs(best))[:, None]
+        above = values > (best + noise)[:, None]
         left = np.where(above & (index < at[:, None]), index, 0).max(axis=1)
         right = np.where(above & (index > last[:, None]), index, NUM_POINTS - 1).min(axis=1)
         new_low, new_high = points[rows, left], points[rows, right]
@@ -250,7 +266,7 @@ def _shut_in(ask, brackets, found, noise):
     return low, high, found
 
 
-def _fit(ask, brackets, limits, found, noise):
+def _fit(ask, brackets, limits, found, noise, jitter):
     """The places, better known where a polynomial fits the curve around them."""
     halves = (brackets[1] - brackets[0]) / 2
     centers, rounding = brackets.mean(axis=0), np.full(len(found), np.nan)
@@ -262,9 +278,8 @@ def _fit(ask, brackets, limits, found, noise):
         points, values = ask(low, high)
         for k in np.flatnonzero(growing):
             lowest, residual = _lowest_of_fit(points[k], values[k])
-            size = np.abs(values[k]).max()
             if np.isnan(rounding[k]):  # in the first window the curve is hidden by it
-                rounding[k] = min(max(residual, size * 1e-16), size * noise)
+                rounding[k] = min(max(residual, jitter[k]), noise[k])
             growing[k] = residual <= 2 * rounding[k] and not np.isnan(lowest)
             if growing[k]:
                 centers[k], windows[k] = lowest, (low[k], high[k])

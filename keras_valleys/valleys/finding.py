@@ -11,9 +11,11 @@ from keras_valleys._checks import check_kind, is_finite, is_kind, refusal, short
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
 from keras_valleys.valleys.axes import Periodic, Places, axes_of
-from keras_valleys.valleys.curves import polish, read_line
+from keras_valleys.valleys.curves import polish as polish_line
+from keras_valleys.valleys.curves import read_line
 from keras_valleys.valleys.flooding import find, flood
-from keras_valleys.valleys.planes import middles, on_border, read_plane
+from keras_valleys.valleys.planes import extremes, middles, on_border, read_plane
+from keras_valleys.valleys.planes import polish as polish_plane
 from keras_valleys.valleys.roughness import rounding
 from keras_valleys.valleys.valley import Valley, Valleys
 
@@ -27,17 +29,23 @@ def find_valleys(
 ) -> Valleys:
     """The valleys of a surface, the lowest first.
 
-    A floor is a sample, or a plateau of equal ones, that has no way down; where it lies on the
+    A floor is a sample, or a plateau of equal ones, that has no way down, on a plane also between
+    the samples: a ravine that runs obliquely over the grid has one floor. Where it lies on the
     border of the surface it is `on_border`: the lowest point there, no minimum. Its basin is all
-    samples from which steepest descent over neighboring samples ends there, diagonal ones included,
-    distances measured in the coordinates. Samples that are not finite belong to no valley, and
-    separate valleys. No valley narrower than the grid is found.
+    samples from which gradient flow on the interpolated surface ends there; on a plane that is too
+    rough to be interpolated, or whose samples are not evenly spaced, steepest descent over
+    neighboring samples, diagonal ones included. Distances are measured in the coordinates. Samples
+    that are not finite belong to no valley, and separate valleys. No valley narrower than the grid
+    is found.
 
     Args:
         surface: A `keras_valleys.surfaces.Surface` of one or two axes.
         persistence: Valleys less deep than this belong to the neighbor over their lowest ridge, in
-            units of the loss. `None` is the rounding noise of the losses, 16 units in the last
-            place of the floor.
+            units of the loss. `None` is what stands out of the noise of the surface: of the
+            rounding of the losses, 16 units in the last place; of noise that each sample has by
+            itself; and of the many kinks that noisy data make, one percent of the range of the
+            middle half of the losses. The valleys say it, and how many are less deep, as
+            `persistence` and `dropped`.
         periodic: Axes whose ends are joined. "auto": those of which the surface says a period.
             `True`: the first and the last coordinate of each axis are one place. A number: the
             period of the only axis, such as pi for the angle of a line. `None`: no axis. A tuple:
@@ -45,16 +53,17 @@ def find_valleys(
             period is read; where it is shorter by more than a step, its ends stay ends. The
             valleys' `surface` then has these periods.
         objective: The surface's `keras_valleys.objectives.Objective`, or a function of points
-            `(n, P)`; for a curve only. Floors and ridges are then located to 1e-6 between the
-            samples, or as well as the rounding of the losses allows, and measured there, with some
-            2000 points for each.
+            `(n, P)`. Floors, and ridges or saddles, are then located to 1e-6 between the samples,
+            or as well as the rounding of the losses allows, and measured there, with some 2000
+            points for each, on a plane 800. A floor is never higher than its sample. What is on
+            the border of a plane stays.
 
     Returns:
         `Valleys`, a sequence of `Valley`.
 
     Raises:
         ValueError: Not a surface, `persistence` is negative, `periodic` does not fit the axes, or
-            an objective is given for a plane or one of another number of weights.
+            the objective has another number of weights.
 
     Example:
 
@@ -70,22 +79,23 @@ def find_valleys(
         surface = dataclasses.replace(surface, periods=periods)
     losses = surface.losses[tuple(slice(len(axis.nodes)) for axis in axes)].astype("float64")
     water = flood(losses, axes, surface.losses.dtype, persistence)
-    places = middles(axes, losses.shape, water.floors)
     if losses.ndim == 1:
-        line = read_line(axes[0], losses, water, places[:, 0])
+        line = read_line(axes[0], losses, water, middles(axes, losses.shape, water.floors)[:, 0])
         if objective is not None:
-            line = polish(
-                line, losses, surface, objective, float(rounding(1.0, surface.losses.dtype))
-            )
+            rounded = float(rounding(1.0, surface.losses.dtype))
+            line = polish_line(line, losses, surface, objective, rounded)
         places, heights = line.floors[:, :1], line.floors[:, 1]
         sides = [
             (depth, right - left, (left, right)) for left, right, depth in line.sides().tolist()
         ]
         meetings = np.column_stack([line.between, line.ridges[:, 1]])
     else:
-        heights = losses.ravel()[[cells[0] for cells in water.floors]]
-        sides = read_plane(axes, losses, water, heights)
-        meetings = np.column_stack([water.passes[k] for k in (0, 1, 3)])
+        known = extremes(axes, losses, water)
+        if objective is not None:
+            known = polish_plane(known, axes, water, surface, objective)
+        places, heights = known.floors, known.bottoms
+        sides = read_plane(axes, losses, water, known)
+        meetings = np.column_stack([*water.passes[:2], known.heights])
     positions = list(map(tuple, places.tolist()))
     order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
     ranks = np.argsort(order) if order else np.empty(0, int)
@@ -205,11 +215,10 @@ def _check(surface, persistence, objective):
             "Use persistence=None for rounding noise only.",
         )
     size = getattr(objective, "size", surface.origin.size)
-    if objective is not None and (surface.losses.ndim != 1 or size != surface.origin.size):
+    if size != surface.origin.size:
         raise refusal(
             "find_valleys",
-            "an objective for a curve only, over the same weights",
-            f"a surface of {surface.losses.ndim} axes over {surface.origin.size} weights, an "
-            f"objective over {size}",
+            "an objective over the weights of the surface",
+            f"a surface over {surface.origin.size} weights, an objective over {size}",
             "Use objective=None.",
         )

@@ -1,6 +1,11 @@
 """The valleys of a plane: where they lie, how wide they are, and their saddles."""
 
+import dataclasses
+
 import numpy as np
+
+from keras_valleys.valleys.critical_points import locate
+from keras_valleys.valleys.roughness import rounding
 
 AROUND = [(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)]
 
@@ -59,26 +64,113 @@ def _span(axis, nodes):
     return begin, end + (axis.period if end < begin else 0.0)
 
 
-def read_plane(axes, losses, flood, floors):
-    """`(depth, width, ridges)` of each valley; `floors` are the losses of their floors."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Extremes:
+    """Places and losses of the floors and passes of a flooded plane, in the order of the `Flood`.
+
+    Attributes:
+        floors: Array `(M, 2)`.
+        bottoms: Array `(M,)`, the losses of the floors.
+        passes: Array `(R, 2)`.
+        heights: Array `(R,)`, the losses of the passes.
+        saddles: Array `(R,)`, which passes are saddles.
+    """
+
+    floors: np.ndarray
+    bottoms: np.ndarray
+    passes: np.ndarray
+    heights: np.ndarray
+    saddles: np.ndarray
+
+
+def extremes(axes, losses, water):
+    """The `Extremes` as the samples show them."""
+    where = np.unravel_index(water.passes[2], losses.shape)
+    return Extremes(
+        middles(axes, losses.shape, water.floors),
+        losses.ravel()[[cells[0] for cells in water.floors]],
+        np.stack([axis.nodes[i] for axis, i in zip(axes, where, strict=True)], axis=-1),
+        water.passes[3],
+        ~_only_touching(axes, losses, water, where),
+    )
+
+
+def polish(found, axes, water, surface, objective):
+    """The `Extremes` with minima and saddles located and measured on the objective.
+
+    What is on the border stays as it is, and a floor stays where it is not lower elsewhere.
+    """
+    shape = tuple(len(axis.nodes) for axis in axes)
+    floors = np.flatnonzero(~on_border(axes, shape, water))
+    inner = np.ones(len(found.passes), bool)
+    for k, (axis, i) in enumerate(zip(axes, np.unravel_index(water.passes[2], shape), strict=True)):
+        inner &= axis.joined | ((i > 0) & (i < shape[k] - 1))
+    saddles = np.flatnonzero(found.saddles & inner)
+    if min(shape) < 3 or not len(floors) + len(saddles):
+        return found
+    begins = np.concatenate([_places_of(axes, water.rests[floors]), found.passes[saddles]])
+    whose = np.concatenate(
+        [water.rests[floors], np.transpose(np.unravel_index(water.passes[2][saddles], shape))]
+    )
+    steps, limits = np.empty((len(begins), 2)), np.empty((2, 2))
+    for k, axis in enumerate(axes):
+        steps[:, k] = 2 * axis.reach()[np.rint(whose[:, k]).astype(int) % shape[k]]
+        limits[k] = (-np.inf, np.inf) if axis.joined else (axis.start, axis.stop)
+
+    def ask(points):
+        points = np.stack(
+            [axis.wrap(x) if axis.joined else x for axis, x in zip(axes, points.T, strict=True)], -1
+        )
+        if hasattr(objective, "along"):
+            return objective.along(points, surface.directions, surface.origin).astype("float64")
+        return np.asarray(objective(surface.origin + points @ surface.directions), "float64")
+
+    are_minima = np.arange(len(begins)) < len(floors)
+    places, values = locate(ask, begins, steps, limits, are_minima)
+    for k, axis in enumerate(axes):
+        places[:, k] = axis.wrap(places[:, k]) if axis.joined else places[:, k]
+    new = {field.name: getattr(found, field.name).copy() for field in dataclasses.fields(found)}
+    sampled, measured = found.bottoms[floors], values[: len(floors)]
+    lower = measured <= sampled + rounding(sampled, surface.losses.dtype)
+    new["floors"][floors[lower]] = places[: len(floors)][lower]
+    new["bottoms"][floors[lower]] = np.minimum(measured, sampled)[lower]
+    a, b = (new["bottoms"][water.passes[n][saddles]] for n in (0, 1))
+    over = values[len(floors) :] >= np.maximum(a, b)
+    new["passes"][saddles[over]] = places[len(floors) :][over]
+    new["heights"][saddles[over]] = values[len(floors) :][over]
+    return Extremes(**new)
+
+
+def _places_of(axes, rests):
+    """The coordinates of places that are numbers of samples, with fractions."""
+    found = np.empty(rests.shape)
+    for k, axis in enumerate(axes):
+        nodes = axis.nodes
+        if axis.joined:
+            nodes = np.concatenate([nodes - axis.period, nodes, nodes + axis.period])
+        first = len(axis.nodes) if axis.joined else 0
+        found[:, k] = np.interp(rests[:, k] + first, np.arange(len(nodes)), nodes)
+    return found
+
+
+def read_plane(axes, losses, water, found):
+    """`(depth, width, ridges)` of each valley; `found` are the `Extremes`."""
     sizes = [axis.sizes() if len(axis.nodes) > 1 else np.ones(1) for axis in axes]
-    inside = flood.labels >= 0
+    inside = water.labels >= 0
     areas = np.multiply.outer(*sizes)[inside]
-    areas = np.bincount(flood.labels[inside], areas, minlength=len(floors))
+    areas = np.bincount(water.labels[inside], areas, minlength=len(found.floors))
     power = 1 / max(sum(len(axis.nodes) > 1 for axis in axes), 1)
-    saddles: list[list[tuple]] = [[] for _ in floors]
-    depths = [np.inf] * len(floors)
-    a, b, cells, heights = flood.passes
-    where = np.unravel_index(cells, losses.shape)
-    positions = np.stack([axis.nodes[i] for axis, i in zip(axes, where, strict=True)], axis=-1)
-    between = ~_only_touching(axes, losses, flood, where)
-    rows = (values[between].tolist() for values in (a, b, heights, positions))
-    for one, other, height, position in zip(*rows, strict=True):
+    ridges: list[list[tuple]] = [[] for _ in found.floors]
+    depths = [np.inf] * len(found.floors)
+    order = np.flatnonzero(found.saddles)
+    order = order[np.argsort(found.heights[order], kind="stable")]
+    pairs = (values[order].tolist() for values in (*water.passes[:2], found.heights, found.passes))
+    for one, other, height, position in zip(*pairs, strict=True):
         for k in (one, other):
-            saddles[k].append(tuple(position))
-            depths[k] = min(depths[k], height - floors[k])
+            ridges[k].append(tuple(position))
+            depths[k] = min(depths[k], height - found.bottoms[k])
     widths = (areas**power).tolist()
-    return list(zip(map(float, depths), widths, map(tuple, saddles), strict=True))
+    return list(zip(map(float, depths), widths, map(tuple, ridges), strict=True))
 
 
 def _only_touching(axes, losses, flood, where):
