@@ -48,8 +48,8 @@ class BasinMap(Result, Saved, kind="basin_map"):
     it is `(L, *grid)`.
 
     Args:
-        indices: Integer array of shape `(num_optimizers, *grid)`: the valley where the descent
-            ended, -1 for none: it left the surface, or diverged.
+        indices: Integer array of shape `(num_optimizers, *grid)`: the valley in whose basin the
+            descent ended, at rest or not, -1 for none: it left the surface, or diverged.
         losses: Array of the same shape: the objective's losses at the final weights.
         ends: Array of shape `(num_optimizers, *grid, K)`: the final coordinates on the surface.
         distances: Array of the shape of `indices`: how far from the surface the final weights

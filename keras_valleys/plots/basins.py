@@ -30,6 +30,10 @@ MOST_DPI = 300
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = COLORS
 HUES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, "#8a7bd0", "#9a9a35", "#9b3f6f")
 MAX_ENTRIES = 12  # in a legend
+IN_A_VALLEY = (
+    "In a valley means: in its basin after the last step, at rest or not. What oscillates there "
+    "for ever counts."
+)
 
 
 def basins(basin_map: BasinMap, valleys: Valleys, *, theme: str = "light") -> Figure:
@@ -38,7 +42,9 @@ def basins(basin_map: BasinMap, valleys: Valleys, *, theme: str = "light") -> Fi
     Each valley has a color. Over one axis the surface stands above the starts, its ground in the
     color of the basins; a strip that shows other colors than the ground above it says that the
     optimizer left the basin that it began in. Over two axes the surface's contours lie on the map.
-    Cells are drawn as they are, none smoothed.
+    Cells are drawn as they are, none smoothed. A start is in a valley where it is in its basin
+    after the last step, at rest or not: plain gradient descent at the learning rate 2 / curvature
+    oscillates there for ever, and counts.
 
     Args:
         basin_map: A `keras_valleys.descents.BasinMap` without learning rates.
@@ -218,7 +224,7 @@ def _finish(figure, axes, basin_map, valleys, look, notes):
         add_note(axes, look, notes)
     far = basin_map.distances[np.isfinite(basin_map.distances)]
     scale = 1e-4 * max(1.0, np.abs(valleys.surface.origin).max())
-    lines = statistics_of(valleys.surface)
+    lines = [IN_A_VALLEY, *statistics_of(valleys.surface)]
     if far.size and far.max() > scale:
         text = (
             f"The weights end up to {far.max():.3g} from the surface: each valley is that of the "

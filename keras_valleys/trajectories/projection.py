@@ -377,7 +377,8 @@ def project(weights: ArrayLike, surface: OnPlane) -> np.ndarray:
     weights = as_numbers("project", weights=weights)
     _check_size("project", weights, surface.origin.size)
     plane = Plane.through(surface.origin, surface.directions)
-    return (weights - plane.origin) @ plane.basis.T @ plane.to_coordinates
+    with np.errstate(over="ignore", invalid="ignore"):  # of weights that diverged
+        return (weights - plane.origin) @ plane.basis.T @ plane.to_coordinates
 
 
 def _check_on_plane(owner, surface):

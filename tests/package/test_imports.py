@@ -19,7 +19,7 @@ TOOLS = (
 )
 FLOORS = [
     f"{TOOLS} constraints datasets layers losses metrics events",
-    "objectives trajectories",
+    "objectives trajectories functions",
     "surfaces gradients",
     "directions valleys descents stability connections",
     "plots _tab",

@@ -130,7 +130,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_every_keras_class_is_registered_under_the_package():
-    for name in ("AngleFit", "WrapAngle", "RootError", "StepLoss", "root_error"):
+    names = ("AngleFit", "WrapAngle", "RootError", "StepLoss", "root_error")
+    for name in (*names, "FunctionLoss", "WeightVector"):
         assert keras.saving.get_registered_object(f"keras_valleys>{name}").__name__ == name
 
 

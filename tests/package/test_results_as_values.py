@@ -108,11 +108,16 @@ def comparison():
     )
 
 
+def function():
+    return kv.functions.beale()
+
+
 def barrier_between(end=2.0):
     return kv.valleys.BarrierBetween(curve(), 1.0, end, 3.0, 0.25)
 
 
 MAKES = [
+    function,
     surface,
     curve,
     trajectory,

@@ -19,6 +19,7 @@ from keras_valleys.callbacks import SurfaceBoard, TrajectoryRecorder
 from keras_valleys.comparisons import Comparison, Run, Summary
 from keras_valleys.descents import BasinMap, Descents
 from keras_valleys.directions import Directions
+from keras_valleys.functions import Function
 from keras_valleys.gradients import Sharpness
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface
@@ -54,6 +55,23 @@ def who_teaches(build_model: Callable[[], keras.Model], folder: pathlib.Path) ->
     assert_type(kv.plots.SurfaceFrames(surface).image([[0.1]], [2.0], 0), Image.Image)
     kv.pages.write_html(folder / "page.html", surface, [recorder.trajectory], title="Five valleys")
     kv.plots.fit((x_test, y_test), model.predict(x_test)).savefig(folder / "fit.png")
+
+
+def who_teaches_optimizers(folder: pathlib.Path) -> None:
+    """Two weights, and where the minima are."""
+    function = kv.functions.oblique_valley(condition=20, angle=0.3)
+    assert_type(function, Function)
+    model = function.build_model([1, 2.5], optimizer=keras.optimizers.SGD(0.01))
+    assert_type(model, keras.Model)
+    model.fit(*function.data(100), batch_size=1)
+    objective = Objective(function.build_model(), *function.data())
+    surface = kv.surfaces.evaluate(objective, coordinates=function.coordinates((31, 21)))
+    assert_type(function([[0.5, 1.0]]), np.ndarray)
+    assert_type(function.gradient(function.minima), np.ndarray)
+    bowl = Function("bowl", lambda x, y: x**2 + 3 * y**2, [(-1, 2), (-2, 3)], [1, 2])
+    assert_type(bowl.start, np.ndarray)
+    assert_type(kv.functions.power(1.5).limits, np.ndarray)
+    kv.plots.contour(surface).savefig(folder / "valley.png")
 
 
 def who_studies(build_model: Callable[[], keras.Model], surface: Surface, x: np.ndarray) -> None:

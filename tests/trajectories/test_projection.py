@@ -26,6 +26,14 @@ def test_projection_is_least_squares_also_for_oblique_directions():
         project(np.zeros(6), plane)
 
 
+def test_weights_that_diverged_are_projected_without_a_warning():
+    plane = Surface(np.zeros((2, 3)), [[0, 1], [0, 1, 2]], np.eye(2, 3), np.zeros(3))
+    weights = [[4.0, 5.0, 6.0], [np.inf, 1.0, 2.0], [-np.inf, np.inf, np.nan], [1e200, 0.0, 1e308]]
+    found = project(weights, plane)
+    assert found[0].tolist() == [4, 5] and found[3].tolist() == [1e200, 0]
+    assert not np.any(np.isfinite(found[1:3, 0]))
+
+
 # On a surface.
 
 
