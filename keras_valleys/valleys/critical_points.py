@@ -13,7 +13,7 @@ DEGREE = 6
 NUM_NODES = 9  # along each axis of a window
 WINDOWS = 10
 ROUNDS = 12  # of Newton's method
-CLEAR = 0.02  # of the bend of a window, what its polynomial may leave
+CLEAR = 0.1  # of the bend of a window, what its polynomial may leave
 AT_MOST = 4.0  # steps of the grid away from the sample
 
 _T = np.cos(np.pi * np.arange(NUM_NODES) / (NUM_NODES - 1))

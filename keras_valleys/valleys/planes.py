@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_valleys.valleys.critical_points import locate
+from keras_valleys.valleys.ravines import AT_REST
 from keras_valleys.valleys.roughness import rounding
 
 AROUND = [(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)]
@@ -29,7 +30,7 @@ def on_border(axes, shape, water):
         last = len(axis.nodes) - 1
         if last and not axis.joined:
             found[whose[(i == 0) | (i == last)]] = True
-            found |= (water.rests[:, k] <= 0) | (water.rests[:, k] >= last)
+            found |= (water.rests[:, k] < AT_REST) | (water.rests[:, k] > last - AT_REST)
     return found
 
 
