@@ -34,9 +34,9 @@ def shown_valleys(
 
     Example:
 
-    >>> x = np.linspace(-1, 3, 401)
-    >>> dents = keras_valleys.surfaces.Surface(x**2 - x**3 / 4.5, [x], [[1.0]], [0.0])
-    >>> len(keras_valleys.valleys.shown_valleys("curve", dents))
+    >>> x = np.linspace(-2, 2, 401)
+    >>> wells = keras_valleys.surfaces.Surface((x**2 - 1) ** 2 + x / 9, [x], [[1.0]], [0.0])
+    >>> len(keras_valleys.valleys.shown_valleys("curve", wells))
     2
     """
     check_persistence(owner, persistence)

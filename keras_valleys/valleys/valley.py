@@ -208,7 +208,7 @@ def count_text(valleys: Sequence[Valley]) -> str:
     >>> x = np.linspace(-2, 2.5, 451)
     >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
     >>> keras_valleys.valleys.count_text(keras_valleys.valleys.find_valleys(wave))
-    '2 valleys'
+    '2 valleys, and lowest at the border'
     """
     border = sum(valley.on_border for valley in valleys)
     inside = len(valleys) - border
