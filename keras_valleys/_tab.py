@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from keras_valleys.trajectories import Plane, breaks, event_strides, project, strides
-from keras_valleys.valleys import closed, crossed_rows, shown_range
+from keras_valleys.valleys import closed, crossed_rows, dropped_text, shown_range
 from tensorboard_plugin_valleys.metadata import (
     CHUNK_ROWS,
     COLUMNS,
@@ -22,7 +22,7 @@ from tensorboard_plugin_valleys.metadata import (
 
 SECONDS = 0.5  # the longest that a row waits, while others follow
 # What version 0.1 did not write: runs of both may be on one surface.
-LATER = {"shown", "statistics", "units"}
+LATER = {"shown", "statistics", "units", "not_counted", "on_border"}
 MAX_WRITES = 32  # of one chunk: a slow run makes small ones rather than write the same rows again
 
 
@@ -42,9 +42,11 @@ def surface_info(surface, found):
                 "loss": valley.loss,
                 "depth": _finite(valley.depth),
                 "width": _finite(valley.width),
+                "on_border": valley.on_border,
             }
             for valley in found
         ],
+        "not_counted": dropped_text(found),
         "shown": list(shown_range(found)),
     }
 
@@ -124,6 +126,15 @@ def _past(rows, num_events, past):
     return Past(past.num_rows + len(rows), past.num_events + num_events, step, valley, heights)
 
 
+def _as_before(info):
+    """What version 0.1 wrote of an info, also of each valley in it."""
+    known = {key: value for key, value in info.items() if key not in LATER}
+    return {
+        **known,
+        "valleys": [{k: v for k, v in one.items() if k not in LATER} for one in known["valleys"]],
+    }
+
+
 def _finite(value):
     return float(value) if math.isfinite(value) else None
 
@@ -143,7 +154,7 @@ class SurfaceRecord:
         self._plane = Plane.through(surface.origin, surface.directions)
         info = surface_info(shown, found)
         self.info = np.frombuffer(json.dumps(info).encode(), "uint8")
-        text = json.dumps({key: info[key] for key in info if key not in LATER}).encode()
+        text = json.dumps(_as_before(info)).encode()
         self.digest = hashlib.sha256(self.losses.tobytes() + text).hexdigest()[:16].encode()
 
     def place(self, vector):

@@ -14,7 +14,7 @@ from keras_valleys._tab import path_rows, surface_info
 from keras_valleys.plots import optimizer_color
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectories, as_trajectories, on_surface
-from keras_valleys.valleys import closed, find_valleys, shown_range
+from keras_valleys.valleys import Valleys, closed, shown_range, shown_valleys
 from tensorboard_plugin_valleys import assets, payload
 
 __all__ = ["write_html"]
@@ -57,6 +57,8 @@ def write_html(
     *,
     title: str | None = None,
     labels: str | Iterable[str] | None = None,
+    valleys: Valleys | None = None,
+    persistence: float | None = None,
 ) -> None:
     """Write a surface with the paths on it as one HTML file that moves.
 
@@ -75,11 +77,15 @@ def write_html(
         title: Heading of the page; `None` takes the name of the loss.
         labels: Names of the trajectories; `None` takes their own labels, or "path 1", "path 2"
             where they have none. Of equal names the later ones get a number.
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface, such as with an
+            objective; `None` finds them.
+        persistence: As for `find_valleys`, where `valleys` is `None`.
 
     Raises:
         ImportError: plotly is not installed.
-        ValueError: The surface or a trajectory is none, the weights do not match, or there are not
-            as many labels as trajectories.
+        ValueError: The surface or a trajectory is none, the weights do not match, there are not
+            as many labels as trajectories, `persistence` is negative or given with `valleys`, or
+            these are another surface's.
         OSError: The file cannot be written; an older file is then still there.
 
     Example:
@@ -94,6 +100,8 @@ def write_html(
     """
     path = local_path("write_html", path=path)
     paths = _checked(surface, trajectories)
+    found = shown_valleys("write_html", surface, valleys, persistence)
+    surface = found.surface
     names = _names(paths, labels)
     plotly = assets.plotly_path()
     if plotly is None:
@@ -105,7 +113,7 @@ def write_html(
             ImportError,
         )
     title = f"{surface.loss_name.replace('_', ' ')}" if title is None else str(title)
-    found, drawn = find_valleys(surface), closed(surface)
+    drawn = closed(surface)
     packed = [_packed(*pair, surface, found) for pair in zip(names, paths, strict=True)]
     data = {
         "title": title,

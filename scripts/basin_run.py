@@ -95,9 +95,13 @@ def report(basins, valleys):
     for k, name in enumerate(basins.optimizers):
         parts = [
             f"{100 * np.mean(basins.indices[k] == index):.1f} % in "
-            + (f"valley {index}" if index >= 0 else "none")
+            + (_name(valleys[index]) if index >= 0 else "none")
             for index in [*range(len(valleys)), -1]
             if np.any(basins.indices[k] == index)
         ]
         lines.append(f"{name}: {', '.join(parts)}.")
     return lines
+
+
+def _name(valley):
+    return "what is lowest at the border" if valley.on_border else f"valley {valley.index}"

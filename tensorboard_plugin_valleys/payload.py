@@ -8,8 +8,12 @@ Info of a surface, a dictionary for JSON, written once by whoever has the `Surfa
                          and last sample are one place, both are there
     units                per axis its unit, "" for none; "rad" is shown in degrees
     num_weights          P
-    valleys              list of {position: K numbers, loss, depth, width}, by index; depth and
-                         width are null where they are infinite
+    valleys              list of {position: K numbers, loss, depth, width, on_border}, by index;
+                         depth and width are null where they are infinite; on_border is whether it
+                         is only the lowest point of the border, without a depth, and missing in
+                         files of version 0.1
+    not_counted          how many valleys were too shallow to count, in words; "" for none, and
+                         missing in files of version 0.1
     shown                the lowest and the highest loss to show
     statistics           with which statistics of the model it was evaluated, in words; "" for a
                          model without any, and missing in files of version 0.1

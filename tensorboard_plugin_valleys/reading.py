@@ -10,6 +10,8 @@ from tensorboard_plugin_valleys import old_files
 from tensorboard_plugin_valleys.metadata import COLUMNS
 from tensorboard_plugin_valleys.payload import units_of
 
+LATER_TEXTS = ("statistics", "not_counted")  # that files of version 0.1 do not have
+
 Described: TypeAlias = tuple[tuple[str, ...], list[str], list[str], str]
 
 NOTHING: Described = (COLUMNS, [], [], "")  # what is known of a path without a readable chunk
@@ -99,7 +101,7 @@ def _is_info(info, shape):
         and len(labels) == size
         and _are_texts(labels)
         and (units is None or _are_texts(units, axes))
-        and all(isinstance(text, str) for text in (info["loss_name"], info.get("statistics", "")))
+        and _are_texts([info["loss_name"], *(info.get(key, "") for key in LATER_TEXTS)])
         and len(periods) == size
         and all(period is None or (_are_numbers([period]) and period > 0) for period in periods)
         and _are_numbers([info["num_weights"]])
@@ -112,7 +114,8 @@ def _is_info(info, shape):
 def _is_valley(valley, size):
     position = valley["position"]
     sizes = [valley[name] for name in ("depth", "width") if valley[name] is not None]
-    return len(position) == size and _are_numbers([*position, valley["loss"], *sizes])
+    known = isinstance(valley.get("on_border", False), bool)
+    return known and len(position) == size and _are_numbers([*position, valley["loss"], *sizes])
 
 
 def _are_numbers(values):

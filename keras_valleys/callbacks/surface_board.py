@@ -21,7 +21,7 @@ from keras_valleys.events import EventWriter, HParam, absolute_path, hparams_val
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface, coordinate_text
 from keras_valleys.trajectories import project
-from keras_valleys.valleys import find_valleys, passages
+from keras_valleys.valleys import BORDER, Valleys, dropped_text, passages, shown_valleys
 
 NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
@@ -67,10 +67,15 @@ class SurfaceBoard(StepCallback):
         objective: The model's `keras_valleys.objectives.Objective`, which measures the scalar
             `valley/final_loss`, the true loss of all rows of data after fit. `None` measures
             nothing.
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface, such as with an
+            objective; `None` finds them. Pictures of two axes show valleys where these or the next
+            argument are given.
+        persistence: As for `find_valleys`, where `valleys` is `None`.
 
     Raises:
-        ValueError: At once for an impossible argument, at the start of fit for a surface over
-            another number of weights than the model's.
+        ValueError: At once for an impossible argument, such as valleys of another surface, or both
+            valleys and a `persistence`; at the start of fit for a surface over another number of
+            weights than the model's.
 
     Example:
 
@@ -94,6 +99,8 @@ class SurfaceBoard(StepCallback):
         *,
         hparams: Mapping[str, HParam] | None = None,
         objective: Objective | None = None,
+        valleys: Valleys | None = None,
+        persistence: float | None = None,
     ) -> None:
         super().__init__()
         remedy = "Use images=10, as many as TensorBoard keeps."
@@ -111,8 +118,17 @@ class SurfaceBoard(StepCallback):
         self._valleys: Any = None
         self._record: Any = None
         if surface is not None:
-            self._valleys = ValleyVisits(surface)
+            found = shown_valleys("SurfaceBoard", surface, valleys, persistence)
+            self._valleys = ValleyVisits(found)
             self._record = SurfaceRecord(surface, self._valleys.valleys)
+        elif valleys is not None or persistence is not None:
+            raise refusal(
+                "SurfaceBoard",
+                "a `surface` where `valleys` or `persistence` is given",
+                "surface=None",
+                "Give the surface, such as `valleys.surface`.",
+            )
+        self._shows_valleys = valleys is not None or persistence is not None
         self._tags: list[str] = []  # names of the axes
         self._units: list[str] | None = None  # where they are not the surface's
         self._scalar_tags: list[str] = []
@@ -238,7 +254,9 @@ class SurfaceBoard(StepCallback):
         from keras_valleys import plots  # matplotlib only where it draws
 
         if self._frames is None:
-            self._frames = plots.SurfaceFrames(self.surface)
+            shown = self._shows_valleys or self.surface.losses.ndim == 1
+            found = self._valleys.valleys if shown else None
+            self._frames = plots.SurfaceFrames(self.surface, valleys=found)
         if optimizer is not None:
             self._frames.set_color(plots.optimizer_color(optimizer))
 
@@ -409,10 +427,10 @@ class Schedule:
 
 
 class ValleyVisits:
-    """The valleys of a surface, found once, and how a run visits them."""
+    """The valleys of a surface, and how a run visits them."""
 
-    def __init__(self, surface):
-        self.valleys = find_valleys(surface)
+    def __init__(self, valleys):
+        self.valleys, surface = valleys, valleys.surface
         self._line = None
         if surface.origin.size == 1:
             self._line = float(surface.origin[0]), float(surface.directions[0, 0]) or math.nan
@@ -440,6 +458,8 @@ class ValleyVisits:
             f"| valleys visited | {', '.join(names + more) or 'none'} |",
             f"| derailments | {len(found)} |",
         ]
+        if self.valleys.dropped:
+            lines.insert(1, f"| other valleys | {dropped_text(self.valleys)} |")
         for crossing in found[:MAX_LINES]:
             rise = "" if math.isnan(crossing.rise) else f", loss {crossing.rise:+.6g}"
             way = f"from {self._name(crossing.before)} into {self._name(crossing.after)}"
@@ -449,4 +469,5 @@ class ValleyVisits:
     def _name(self, valley):
         units = self.valleys.surface.units
         position = ", ".join(map(coordinate_text, valley.position, units))
-        return f"valley {valley.index} ({position})"
+        name = BORDER if valley.on_border else f"valley {valley.index}"
+        return f"{name} ({position})"

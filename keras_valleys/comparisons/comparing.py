@@ -30,7 +30,7 @@ from keras_valleys.comparisons.reports import publish
 from keras_valleys.comparisons.results import Comparison, assembled
 from keras_valleys.comparisons.run_files import RunFiles, folder_name
 from keras_valleys.surfaces import Surface
-from keras_valleys.valleys import Valleys, find_valleys
+from keras_valleys.valleys import Valleys, check_persistence, find_valleys
 
 MOST = 10**6  # starts, seeds or learning rates that can be asked for by their number
 Arrays: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Sequence[Any]
@@ -47,6 +47,7 @@ def compare(
     seeds: int | Iterable[int] = (0,),
     starts: ArrayLike | int | None = None,
     surface: Surface | Valleys | None = None,
+    persistence: float | None = None,
     log_dir: str | os.PathLike[str] | None = None,
     tune: int | Iterable[float] | None = None,
     tolerance: float = 0.01,
@@ -65,9 +66,10 @@ def compare(
     run at each recorded step; those of batches, as recorded, are too noisy to compare.
 
     A run succeeds where it ends in the best valley, or in one whose floor is within the tolerance
-    of the best one's. The floor that `steps_to_floor` counts to is that of the valley the run ends
-    in, reached within this valley. Without a surface a run succeeds where its final loss is within
-    the tolerance of the lowest final loss of all runs, and that is the floor.
+    of the best one's. Where the surface is lowest at its border, that basin takes the place of the
+    best valley, and the table says so. The floor that `steps_to_floor` counts to is that of the
+    valley the run ends in, reached within this valley. Without a surface a run succeeds where its
+    final loss is within the tolerance of the lowest final loss of all runs, and that is the floor.
 
     Args:
         build_model: Function without arguments that returns a Keras model, compiled with a loss.
@@ -89,6 +91,7 @@ def compare(
         surface: A `keras_valleys.surfaces.Surface` over all trainable weights, of the same data, or
             the `keras_valleys.valleys.Valleys` of it. For larger models the valleys are those that
             the path's projection on the surface is in.
+        persistence: As for `keras_valleys.valleys.find_valleys`, where `surface` is a `Surface`.
         log_dir: Folder for one TensorBoard run per fit with its `trajectory.npz`, and one of the
             comparison, with its pictures. Called again with the same arguments, also after it was
             killed, `compare` takes finished runs from there; those that failed are tried again.
@@ -126,16 +129,16 @@ def compare(
     candidates = as_candidates("compare", optimizers=optimizers, with_rates=own_rates)
     seeds = as_seeds(seeds)
     check_numbers(steps=steps, every=every, tolerance=tolerance)
+    _check_persistence(surface, persistence)
     check_verbose(verbose, "compare")
     rates = rates_to_try(candidates, tune)
     bench = Bench(built(build_model, x), x, y, steps, batch_size=batch_size, every=every)
     try:
-        valleys = as_valleys(surface, bench.objective.size)
+        valleys = as_valleys(surface, bench.objective.size, persistence)
         points = Starts(starts, bench, build_model, x)
         files = RunFiles(log_dir)
         jobs = plan(bench, candidates, rates, points=points.found(files), seeds=seeds)
-        chart = None if valleys is None else valleys.surface
-        fits = do(jobs, bench, files, surface=chart, verbose=verbose)
+        fits = do(jobs, bench, files, valleys=valleys, verbose=verbose)
     finally:
         bench.close()
     comparison = assembled(
@@ -250,7 +253,7 @@ def rates_to_try(candidates, tune):
     return [sorted(given)] * len(candidates)
 
 
-def do(jobs, bench, files, *, surface, verbose):
+def do(jobs, bench, files, *, valleys, verbose):
     """The fits of the jobs, in their order."""
     from keras_valleys.callbacks import SurfaceBoard
 
@@ -266,10 +269,11 @@ def do(jobs, bench, files, *, surface, verbose):
         if files.log_dir is not None:
             board = SurfaceBoard(
                 files.log_dir / job.folder,
-                surface,
+                None if valleys is None else valleys.surface,
                 images=0,
                 hparams=job.hparams,
                 objective=bench.objective,
+                valleys=valleys,
             )
         fit = bench.fit(job, board=board)
         if not fit.error:  # what failed is tried again
@@ -396,13 +400,21 @@ def check_numbers(*, steps, every, tolerance):
     check_number("compare", wanted, "Use tolerance=0.01.", least=0, tolerance=tolerance)
 
 
-def as_valleys(surface, size):
+def _check_persistence(surface, persistence):
+    check_persistence("compare", persistence)
+    if persistence is not None and not isinstance(surface, Surface):
+        given = "no surface" if surface is None else "valleys that are found already"
+        remedy = "Give it to `find_valleys`, or give the surface."
+        raise refusal("compare", "`persistence` with a `Surface` only", given, remedy)
+
+
+def as_valleys(surface, size, persistence=None):
     """The valleys of a surface over so many weights, of a `Surface` or its `Valleys`; or `None`."""
     if surface is None:
         return None
     valleys = surface
     if isinstance(surface, Surface):
-        valleys = find_valleys(surface)
+        valleys = find_valleys(surface, persistence=persistence)
     if not isinstance(getattr(valleys, "surface", None), Surface) or not hasattr(valleys, "at"):
         raise refusal(
             "compare",

@@ -6,6 +6,7 @@ import io
 import math
 
 from keras_valleys._files import write_whole
+from keras_valleys.valleys import BORDER, dropped_text
 
 DIGEST = "comparison.sha256"
 COLUMNS = {  # of the table of optimizers: what each shows of a `Summary`
@@ -59,7 +60,8 @@ def notes_on(runs, valleys, tolerance, *, tuned, is_random):
     if valleys is not None and len(valleys):
         near = sum(valley.loss <= valleys[0].loss + tolerance for valley in valleys)
         others = f", or in one of {near - 1} within {tolerance:g} of it" if near > 1 else ""
-        aim = f"it ends in the best valley, of loss {valleys[0].loss:.4g}{others}"
+        best = "in the best valley" if not valleys[0].on_border else f"where the loss is {BORDER}"
+        aim = f"it ends {best}, of loss {valleys[0].loss:.4g}{others}"
         floor = "the floor of the valley it ends in"
     said = [
         f"{_count(starts, 'start')}, {_count(seeds, 'seed')}. A run succeeds if {aim}.",
@@ -67,6 +69,8 @@ def notes_on(runs, valleys, tolerance, *, tuned, is_random):
         "runs; steps to floor: until the loss is within "
         f"{tolerance:g} of {floor}.",
     ]
+    if valleys is not None and valleys.dropped:
+        said.append(f"Valleys: {dropped_text(valleys)}.")
     if seeds > 1 and not is_random:
         said.append(
             "All rows make each step and no layer is random: seeds repeat a run, and one counts."
@@ -108,7 +112,7 @@ def pictures(comparison):
 
     paths, figures = comparison.trajectories, {}
     if paths and comparison.surface is not None:
-        figures["paths"] = plots.path_panels(comparison.surface, paths)
+        figures["paths"] = plots.path_panels(comparison.surface, paths, valleys=comparison.valleys)
     if paths:
         figures["loss"] = plots.loss_panels(paths)
     figures["success"] = plots.success(comparison)

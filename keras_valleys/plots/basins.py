@@ -8,9 +8,10 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_valleys._checks import check_kind, refusal
 from keras_valleys.descents import BasinMap
-from keras_valleys.plots.contours import contour_levels, is_isometric
-from keras_valleys.plots.curves import MAX_LABELS, mark_floors, spread
-from keras_valleys.plots.paths import limits, repeats, statistics_of
+from keras_valleys.plots.contours import is_isometric
+from keras_valleys.plots.curves import BORDER_MARK, MAX_LABELS, mark_floors, room_for_border, spread
+from keras_valleys.plots.paths import dropped_of, limits, repeats, statistics_of
+from keras_valleys.plots.scales import contour_levels
 from keras_valleys.plots.style import (
     COLORS,
     add_caption,
@@ -24,7 +25,7 @@ from keras_valleys.plots.style import (
     scales_of,
     style_axes,
 )
-from keras_valleys.valleys import Valleys, closed, like_closed
+from keras_valleys.valleys import BORDER, Valleys, closed_valleys
 
 MOST_DPI = 300
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = COLORS
@@ -93,7 +94,7 @@ def basins(basin_map: BasinMap, valleys: Valleys, *, theme: str = "light") -> Fi
         axes.spines[["left", "bottom"]].set_visible(False)
         if k == 0:
             head = dict(transform=axes.transAxes, color=look.muted, fontsize=9)
-            axes.text(1.008, 1.12, "in valley 0", va="bottom", **head)
+            axes.text(1.008, 1.12, _aim(valleys), va="bottom", **head)
     axes.set_xlabel(f"start: {text}", color=look.ink, fontsize=12, parse_math=False)
     top.tick_params(labelbottom=False, bottom=False)
     top.set_title(
@@ -174,7 +175,8 @@ def basins_by_learning_rate(
 
 def _maps(basin_map, valleys, look):
     """One map over two axes per optimizer, under the surface's contours."""
-    surface, count = closed(valleys.surface), len(basin_map.optimizers)
+    valleys = closed_valleys(valleys)
+    surface, count = valleys.surface, len(basin_map.optimizers)
     columns = 2 if count in (2, 4) else min(count, 3)
     rows = -(-count // columns)
     spans = [np.ptp(axis) for axis in basin_map.coordinates]
@@ -196,21 +198,23 @@ def _maps(basin_map, valleys, look):
             axes.contour(
                 x, y, losses.T, levels, colors=look.ink, linewidths=0.5, alpha=0.55, zorder=2
             )
-        axes.plot(
-            *(repeats(valleys, surface)[0] * scales_of(surface)).T,
-            linestyle="",
-            marker="o",
-            markersize=7,
-            zorder=3,
-            markerfacecolor=look.background,
-            markeredgecolor=look.ink,
-            markeredgewidth=1.5,
-        )
+        for on_border, marker in ((False, "o"), (True, BORDER_MARK["marker"])):
+            shown = [valley for valley in valleys if valley.on_border == on_border]
+            axes.plot(
+                *(repeats(shown, surface)[0] * scales_of(surface)).T,
+                linestyle="",
+                marker=marker,
+                markersize=7,
+                zorder=3,
+                markerfacecolor=look.background,
+                markeredgecolor=look.ink,
+                markeredgewidth=1.5,
+            )
         axes.set_aspect("equal" if is_isometric(surface) else "auto")
         axes.xaxis.set_major_locator(locator_of(surface, 0))
         axes.yaxis.set_major_locator(locator_of(surface, 1))
         title = dict(color=look.ink, fontsize=13, fontweight="bold", parse_math=False)
-        axes.set_title(f"{name}: {_share(basin_map, k)} in valley 0", loc="left", **title)
+        axes.set_title(f"{name}: {_share(basin_map, k)} {_aim(valleys)}", loc="left", **title)
     for axes in list(panels)[count:]:
         axes.set_axis_off()
     return _finish(figure, panels[0], basin_map, valleys, look, [])
@@ -224,7 +228,7 @@ def _finish(figure, axes, basin_map, valleys, look, notes):
         add_note(axes, look, notes)
     far = basin_map.distances[np.isfinite(basin_map.distances)]
     scale = 1e-4 * max(1.0, np.abs(valleys.surface.origin).max())
-    lines = [IN_A_VALLEY, *statistics_of(valleys.surface)]
+    lines = [IN_A_VALLEY, *dropped_of(valleys), *statistics_of(valleys.surface)]
     if far.size and far.max() > scale:
         text = (
             f"The weights end up to {far.max():.3g} from the surface: each valley is that of the "
@@ -241,6 +245,11 @@ def _name_strip(axes, name, share, look):
     axes.set_yticks([])
     axes.text(-0.012, 0.5, name, ha="right", fontweight="bold", **text)
     axes.text(1.008, 0.5, share, ha="left", **text)
+
+
+def _aim(valleys):
+    """Where the share of the starts goes that is given for each optimizer."""
+    return "at the border" if len(valleys) and valleys[0].on_border else "in valley 0"
 
 
 def _share(basin_map, k):
@@ -288,10 +297,11 @@ def draw_territory(axes, valleys, look):
     Returns:
         What the picture does not show, in words.
     """
-    surface = closed(valleys.surface)
-    (x,), labels = surface.coordinates, like_closed(valleys.labels, surface.losses.shape)
+    valleys = closed_valleys(valleys)
+    surface, labels = valleys.surface, valleys.labels
+    (x,) = surface.coordinates
     scale, _ = axis_of(surface)
-    low, top, notes = limits(surface)
+    low, top, notes = limits(surface, valleys=valleys)
     style_axes(axes, look, ylabel=surface.loss_name.replace("_", " "))
     y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
     floor = low - 0.2 * (top - low)
@@ -315,13 +325,14 @@ def _name_floors(axes, valleys, surface, look):
     (x,) = surface.coordinates
     scale, _ = axis_of(surface)
     shown = sorted(valleys[:MAX_LABELS], key=lambda valley: valley.position[0])
-    places = spread([v.position[0] * scale for v in shown], 0.075, x[0] * scale, x[-1] * scale)
+    gaps = [room_for_border(axes, 12) if valley.on_border else 0.075 for valley in shown]
+    places = spread([v.position[0] * scale for v in shown], gaps, x[0] * scale, x[-1] * scale)
     bottom, top = axes.get_ylim()
     for valley, place in zip(shown, places, strict=True):
         axes.text(
             place,
             bottom + 0.035 * (top - bottom),
-            place_text(valley.position, surface),
+            BORDER if valley.on_border else place_text(valley.position, surface),
             color=look.ink,
             fontsize=11,
             fontweight="bold",
@@ -386,4 +397,5 @@ def legend_entries(valleys, indices, look):
 def _name(valleys, index):
     position = valleys[index].position
     place = place_text(position, valleys.surface)
-    return f"valley {index} at {place}" if len(position) == 1 else f"valley {index} at ({place})"
+    place = place if len(position) == 1 else f"({place})"
+    return f"{BORDER}, {place}" if valleys[index].on_border else f"valley {index} at {place}"

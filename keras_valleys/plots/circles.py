@@ -15,6 +15,7 @@ from keras_valleys.plots.paths import (
     check_axes,
     limits,
     path_of,
+    valleys_of,
 )
 from keras_valleys.plots.style import (
     add_caption,
@@ -27,13 +28,20 @@ from keras_valleys.plots.style import (
 )
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectories, as_trajectories, kinds_of
-from keras_valleys.valleys import axes_of, closed, find_valleys
+from keras_valleys.valleys import Valleys, axes_of
 
 FACETS = 360
 MAX_SIDES = 12
 
 
-def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "light") -> Figure:
+def circle(
+    surface: Surface,
+    trajectories: Trajectories = (),
+    *,
+    valleys: Valleys | None = None,
+    persistence: float | None = None,
+    theme: str = "light",
+) -> Figure:
     """A 1-D surface over an angle phi as a ring: x = cos(phi), y = sin(phi), z = loss.
 
     The loss of a line at phi and at phi + pi is the same: a surface with the period pi is drawn on
@@ -47,14 +55,18 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
             is drawn.
         trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them. One is colored
             by step, several have the color of their optimizer.
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface, such as with an
+            objective; `None` finds them.
+        persistence: As for `find_valleys`, where `valleys` is `None`.
         theme: "light" or "dark".
 
     Returns:
         A matplotlib `Figure`.
 
     Raises:
-        ValueError: The surface is not 1-D or has no period, the weights are not of its size, or
-            the theme is unknown.
+        ValueError: The surface is not 1-D or has no period, the weights are not of its size,
+            `persistence` is negative or given with `valleys`, these are another surface's, or the
+            theme is unknown.
 
     Example:
 
@@ -68,15 +80,16 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
     """
     look = get_theme(theme)
     check_axes("circle", surface, 1, "Use `contour` for two axes.")
-    surface = closed(surface)
+    valleys = valleys_of("circle", surface, valleys, persistence)
+    surface = valleys.surface
     ring = Ring.of(surface)
     trajectories = as_trajectories("circle", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     angles = [ring.angle(path.points[:, 0], path.turns[:, 0]) for path in paths]
-    low, top, notes = limits(surface, paths)
+    low, top, notes = limits(surface, paths, valleys=valleys)
     view = (low - 0.3 * (top - low), top)
     axes = _stage(look, _azimuth(angles), view)
-    draw_ring(axes, ring, surface, look, view=view)
+    draw_ring(axes, ring, valleys, look, view=view)
     _draw_scales(axes, ring, surface, look, low)
     handles = []
     for path, phi, style in zip(paths, angles, path_styles(trajectories), strict=True):
@@ -91,7 +104,7 @@ def circle(surface: Surface, trajectories: Trajectories = (), *, theme: str = "l
     kind = f"loss of the path{'s' * (len(paths) > 1)}: {kinds_of(trajectories)}" if paths else ""
     text = "; ".join(filter(None, [kind, *notes]))
     axes.figure.text(0.98, 0.02, text, color=look.muted, fontsize=9, ha="right", va="bottom")
-    caption = captions(surface, paths, trajectories)
+    caption = captions(surface, paths, trajectories, valleys=valleys)
     if caption:  # below the ring's lowest label
         axes.figure.set_figheight(5.9)
         axes.set_position((0.0, 0.05, 0.88, 1.025))
@@ -234,12 +247,12 @@ def on_ring(phi, heights):
     return np.stack(np.broadcast_arrays(np.cos(phi), np.sin(phi), heights), axis=-1)
 
 
-def draw_ring(axes, ring, surface, look, *, view):
+def draw_ring(axes, ring, valleys, look, *, view):
     """Draw a `Ring` between the floor and the top of `view`, with the valleys of its surface."""
     floor, top = view
     viewer = np.radians(axes.azim)
     crest = np.where(ring.losses <= top, ring.losses, np.nan)
-    valleys = [valley for valley in find_valleys(surface) if valley.loss <= top]
+    shown = [valley for valley in valleys if valley.loss <= top]
     for turn in range(ring.sides):
         phi = ring.angle(ring.coordinates, turn)
         edges = np.linspace(phi[0], phi[-1], FACETS + 1)
@@ -248,7 +261,7 @@ def draw_ring(axes, ring, surface, look, *, view):
         for front in (False, True):
             z = np.where((np.cos(phi - viewer) > 0) == front, crest, np.nan)
             axes.plot(*on_ring(phi, z).T, color=look.muted, linewidth=2.6, zorder=4 if front else 2)
-        for valley in valleys:
+        for valley in shown:
             angle = ring.angle(valley.position[0], turn)
             axes.plot(
                 *on_ring(angle, valley.loss)[:, None],

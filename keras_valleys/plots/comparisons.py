@@ -21,7 +21,7 @@ from keras_valleys.plots.style import (
     style_axes,
 )
 from keras_valleys.surfaces import Surface
-from keras_valleys.valleys import Valleys
+from keras_valleys.valleys import BORDER, Valleys
 
 MAX_STARTS = 12
 
@@ -193,6 +193,7 @@ def _place(run, comparison):
         return "none"
     valley = comparison.valleys[run.valley]
     place = place_text(valley.position, comparison.surface)
+    place = BORDER.replace(" at ", "\nat ") if valley.on_border else place
     return f"{place}\nloss {valley.loss:.3g}"
 
 

@@ -1,15 +1,16 @@
 """Contours: a surface of two axes seen from above, with valleys and paths."""
 
-import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.colors import BoundaryNorm
+from matplotlib.colors import BoundaryNorm, Colormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from keras_valleys._checks import check_kind, refusal
+from keras_valleys._checks import refusal
+from keras_valleys._results import counted
 from keras_valleys.plots.paths import (
     captions,
     check_axes,
@@ -17,7 +18,9 @@ from keras_valleys.plots.paths import (
     path_notes,
     path_of,
     repeats,
+    valleys_of,
 )
+from keras_valleys.plots.scales import check_scale, contour_levels
 from keras_valleys.plots.style import (
     add_caption,
     add_colorbar,
@@ -31,12 +34,12 @@ from keras_valleys.plots.style import (
     path_styles,
     scales_of,
     style_axes,
+    with_colors,
 )
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectories, as_trajectories
-from keras_valleys.valleys import Valleys, closed, like_closed
+from keras_valleys.valleys import BORDER, Valleys, axes_of, closed, closed_valleys, find_valleys
 
-NUM_LEVELS = 14
 MAX_VALLEYS = 60
 
 
@@ -45,14 +48,20 @@ def contour(
     trajectories: Trajectories = (),
     *,
     valleys: Valleys | None = None,
+    persistence: float | None = None,
+    levels: int | Sequence[float] | None = None,
+    scale: str = "auto",
+    limits: tuple[float, float] | None = None,
+    title: str | None = None,
+    cmap: str | Colormap | None = None,
     theme: str = "light",
 ) -> Figure:
     """A 2-D surface from above: filled contours, the minimum, and the paths.
 
     The contours lie closer near the minimum: their distance from it in loss is a geometric
-    series. Two orthonormal directions have one scale. Points where the loss is not finite are
-    hatched. Radians are drawn in degrees, and paths are wrapped into the range of an axis with a
-    period.
+    series. A lowest point on the border is no minimum, and has another mark and name. Two
+    orthonormal directions have one scale. Points where the loss is not finite are hatched. Radians
+    are drawn in degrees, and paths are wrapped into the range of an axis with a period.
 
     Args:
         surface: A 2-D `keras_valleys.surfaces.Surface`.
@@ -60,6 +69,17 @@ def contour(
             a hollow to a filled mark, in the color of its optimizer.
         valleys: What `keras_valleys.valleys.find_valleys` found on the surface: the floors are
             numbered and the basins outlined, the lowest 60. `None` marks the lowest point.
+        persistence: As for `find_valleys`, where `valleys` is `None`: they are then found and
+            drawn.
+        levels: How many colors, from 2 to 200, or the losses at which one ends and another begins.
+            `None` is 14.
+        scale: How that many levels are spread over the losses: "linear", or "log" for the
+            logarithm of the height above the lowest loss, which may be negative or 0. "auto" has
+            two decades of heights, and as many as it takes where more than 15 % of the surface
+            would be beneath the first level.
+        limits: The lowest and the highest loss to tell apart; `None` shows all but poles.
+        title: Heading of the picture; `None` is none.
+        cmap: A colormap of Matplotlib, or its name; `None` is gray, in which paths stand out.
         theme: "light" or "dark".
 
     Returns:
@@ -67,7 +87,9 @@ def contour(
 
     Raises:
         ValueError: The surface is not 2-D or has fewer than 2 points on an axis, the weights are
-            not of its size, the valleys are another surface's, or the theme is unknown.
+            not of its size, the valleys are another surface's, `persistence` is negative or given
+            with `valleys`, `levels` do not rise, `limits` are none or given with levels that are
+            losses, or the scale, the colormap or the theme is unknown.
 
     Example:
 
@@ -79,7 +101,8 @@ def contour(
     >>> [round(float(values[0]), 2) for values in figure.axes[0].lines[0].get_data()]
     [2.0, 0.0]
     """
-    look = get_theme(theme)
+    look = with_colors(get_theme(theme), cmap)
+    levels, limits = check_scale("contour", scale, levels, limits)
     check_axes("contour", surface, 2, "Use `curve` for one axis.")
     if min(surface.losses.shape) < 2:
         raise refusal(
@@ -88,40 +111,41 @@ def contour(
             f"losses of shape {surface.losses.shape}",
             "Evaluate it on more points.",
         )
-    if valleys is not None:
-        _check_valleys(valleys, surface)
-        surface = dataclasses.replace(surface, periods=valleys.surface.periods)
-    surface = closed(surface)
+    if valleys is not None or persistence is not None:
+        valleys = valleys_of("contour", surface, valleys, persistence)
+    surface = closed(surface) if valleys is None else valleys.surface
     trajectories = as_trajectories("contour", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
     figure = new_figure(look, (7.5, 5.6 + 0.12 * max(0, len(paths) - 5)))
     axes = figure.add_subplot()
-    contours, entries = draw_contour(axes, surface, look, mark=valleys is None)
+    spread = {"levels": levels, "scale": scale, "limits": limits}
+    contours, entries = draw_contour(axes, surface, look, mark=valleys is None, **spread)
     entries += [] if valleys is None else mark_valleys(axes, valleys, look)
     axes.set_aspect("equal" if is_isometric(surface) else "auto")
     if contours is not None:
         bar = add_colorbar(contours, axes, look, label=surface.loss_name.replace("_", " "))
-        label_levels(bar, contours.levels[1::2])
+        label_levels(bar, labelled(contours.levels))
     for path, style in zip(paths, path_styles(trajectories), strict=True):
         entries.append(_draw_path(axes, path, surface, style, look))
-    add_legend(figure, look, entries, loc="outside upper center")
-    cut = contours is not None and contours.extend == "max"
-    clipped = f"one color above loss {contours.levels[-1]:.4g}" if cut else ""
-    add_note(axes, look, [clipped, diverged_note(surface), *path_notes(paths)])
-    add_caption(figure, look, captions(surface, paths, trajectories, with_losses=False))
+    add_legend(figure, look, entries, loc="outside upper center", title=title)
+    clipped = [] if contours is None else _beyond(contours)
+    add_note(axes, look, [*clipped, diverged_note(surface), *path_notes(paths)])
+    words = captions(surface, paths, trajectories, valleys=valleys, with_losses=False)
+    add_caption(figure, look, words)
     return figure
 
 
-def _check_valleys(valleys, surface):
-    check_kind("contour", "valleys", valleys=valleys)
-    shape = valleys.labels.shape
-    if shape != surface.losses.shape:
-        raise refusal(
-            "contour",
-            "the `valleys` of its surface",
-            f"valleys of one of shape {shape}",
-            "Use `keras_valleys.valleys.find_valleys(surface)`.",
-        )
+def _beyond(contours):
+    """What of the losses is not told apart, in words."""
+    extend, levels = contours.extend, contours.levels
+    above = f"one color above loss {levels[-1]:.4g}" if extend in ("max", "both") else ""
+    below = f"one color below loss {levels[0]:.4g}" if extend in ("min", "both") else ""
+    return [above, below]
+
+
+def labelled(levels):
+    """The levels that are labelled on a color bar."""
+    return levels if len(levels) <= 8 else levels[1 :: max(2, len(levels) // 7)]
 
 
 def _draw_path(axes, path, surface, style, look):
@@ -137,8 +161,15 @@ def _draw_path(axes, path, surface, style, look):
     return Line2D([], [], marker=style["marker"], markersize=7, **line)
 
 
-def draw_contour(axes, surface, look, *, mark=True):
-    """Draw a 2-D surface in gray, its minimum, and the cells where the loss is not finite.
+def draw_contour(axes, surface, look, *, mark=True, **spread):
+    """Draw a 2-D surface, its minimum, and the cells where the loss is not finite.
+
+    Args:
+        axes: Matplotlib axes.
+        surface: A closed 2-D surface.
+        look: The `Theme`.
+        mark: Whether to mark the lowest point.
+        **spread: As for `contour_levels`.
 
     Returns:
         The contours, or `None` where no loss is finite, and the legend entries.
@@ -156,29 +187,38 @@ def draw_contour(axes, surface, look, *, mark=True):
         entries.append(_hatch(axes, look))
     if losses.count() == 0:
         return None, entries
-    levels, extend = contour_levels(losses.compressed())
+    levels, extend = contour_levels(losses.compressed(), **spread)
     norm = BoundaryNorm(levels, look.heights.N, extend=extend)
     contours = axes.contourf(
         x, y, losses.T, levels, cmap=look.heights, norm=norm, extend=extend, zorder=1
     )
-    axes.contour(x, y, losses.T, levels, colors=look.background, linewidths=0.4, zorder=1)
+    if np.any((levels > losses.min()) & (levels < losses.max())):
+        axes.contour(x, y, losses.T, levels, colors=look.background, linewidths=0.4, zorder=1)
     if not mark:
         return contours, entries
-    i, j = np.unravel_index(np.ma.argmin(losses), losses.shape)
-    (minimum,) = axes.plot(
-        x[i],
-        y[j],
-        gid="minimum",
-        linestyle="",
-        marker="+",
-        markersize=12,
-        markeredgewidth=2,
-        color=look.ink,
-        zorder=6,
-        clip_on=False,
-        label=f"minimum {losses[i, j]:.3g}",
-    )
-    return contours, [minimum, *entries]
+    (i, j), name, style = lowest_of(surface, look)
+    label = f"{name} {losses[i, j]:.3g}"
+    (lowest,) = axes.plot(x[i], y[j], **style, zorder=6, clip_on=False, label=label)
+    return contours, [lowest, *entries]
+
+
+def lowest_of(surface, look):
+    """The lowest sample of a 2-D surface: its indices, what it is called, and its mark.
+
+    On the border it is no minimum, and has another mark.
+    """
+    losses = np.where(np.isfinite(surface.losses), surface.losses, np.inf)
+    place = np.unravel_index(np.argmin(losses), losses.shape)
+    sides = zip(place, losses.shape, axes_of(surface), strict=True)
+    on_border = any(i in (0, size - 1) and not axis.joined for i, size, axis in sides)
+    if not on_border and np.sum(losses == losses[place]) > 1:  # a plateau that may reach it
+        on_border = find_valleys(surface)[0].on_border
+    style = {"gid": "minimum", "marker": "+", "markersize": 12, "markeredgewidth": 2}
+    if on_border:
+        style = {"gid": "border", "marker": "s", "markersize": 9, "markeredgewidth": 1.6}
+        style["markerfacecolor"] = "none"
+    style.update(linestyle="", color=look.ink)
+    return place, BORDER if on_border else "minimum", style
 
 
 def mark_valleys(axes, valleys, look):
@@ -187,8 +227,9 @@ def mark_valleys(axes, valleys, look):
     Returns:
         The legend entries.
     """
-    surface = closed(valleys.surface)
-    scales, labels = scales_of(surface), like_closed(valleys.labels, surface.losses.shape)
+    valleys = closed_valleys(valleys)
+    surface, labels = valleys.surface, valleys.labels
+    scales = scales_of(surface)
     x, y = (c * s for c, s in zip(surface.coordinates, scales, strict=True))
     shown = valleys[:MAX_VALLEYS]
     line = dict(colors=look.ink, linewidths=0.8, zorder=2)
@@ -210,36 +251,36 @@ def mark_valleys(axes, valleys, look):
             annotation_clip=True,
             path_effects=[Stroke(linewidth=2.5, foreground=look.background), Normal()],
         )
-    (floors,) = axes.plot(
-        *places.T,
-        gid="valleys",
-        linestyle="",
-        marker="o",
-        markersize=5,
-        zorder=6,
-        clip_on=False,
-        markerfacecolor=look.background,
-        markeredgecolor=look.ink,
-        markeredgewidth=1.3,
-        label=f"{len(valleys)} valley{'s' * (len(valleys) != 1)}",
-    )
-    more = len(valleys) - len(shown)
-    if more:
-        floors.set_label(f"{len(shown)} of {len(valleys)} valleys")
+    entries = []
+    for on_border, marker, gid in ((False, "o", "valleys"), (True, "s", "border")):
+        own = [place for v, place in zip(owners, places, strict=True) if v.on_border == on_border]
+        number = sum(valley.on_border == on_border for valley in valleys)
+        if not number and (on_border or len(valleys)):
+            continue
+        (floors,) = axes.plot(
+            *np.reshape(own, (-1, 2)).T,
+            gid=gid,
+            linestyle="",
+            marker=marker,
+            markersize=5,
+            zorder=6,
+            clip_on=False,
+            markerfacecolor=look.background,
+            markeredgecolor=look.ink,
+            markeredgewidth=1.3,
+            label=_number_text(number, sum(v.on_border == on_border for v in shown), on_border),
+        )
+        entries.append(floors)
     basins = Line2D([], [], color=look.ink, linewidth=0.8, label="basins")
-    return [floors, basins] if len(valleys) > 1 else [floors]
+    return [*entries, basins] if len(valleys) > 1 else entries
 
 
-def contour_levels(losses):
-    """Levels in a geometric series above the lowest loss, and whether some lie above them all."""
-    low, high = float(losses.min()), float(losses.max())
-    if high <= low:
-        return np.array([low, low + max(abs(low), 1.0) * 1e-6]), "neither"
-    extend = "neither"
-    usual = float(np.quantile(losses, 0.9))
-    if high - low > 20 * (usual - low) > 0:  # a pole would take all the levels
-        high, extend = usual, "max"
-    return low + (high - low) * np.append(0, np.geomspace(0.01, 1, NUM_LEVELS)), extend
+def _number_text(number, shown, on_border):
+    """How many floors, or lowest points of the border, are marked."""
+    few = f"{shown} of " * (shown < number)
+    if on_border:
+        return f"{few}{number:,} {BORDER}" if number > 1 else BORDER
+    return f"{few}{counted(number, 'valley')}"
 
 
 def _hatch(axes, look):

@@ -12,12 +12,14 @@ from keras_valleys._checks import as_labels, as_list, refusal
 from keras_valleys.plots.paths import (
     captions,
     check_axes,
+    dropped_of,
     height_at,
     limits,
     loss_label,
     path_of,
     repeats,
     statistics_of,
+    valleys_of,
 )
 from keras_valleys.plots.style import (
     add_caption,
@@ -34,34 +36,46 @@ from keras_valleys.plots.style import (
 )
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectories, as_trajectories
-from keras_valleys.valleys import axes_of, closed, find_valleys
+from keras_valleys.valleys import BORDER, Valleys, axes_of, count_text
 
 MAX_ZOOMS = 4
 MARKS = 12  # on each path, so that paths of one color are told apart
 MAX_LABELS = 9
+BORDER_MARK = {"gid": "border", "marker": "s"}  # open, as that of a valley, but no ring
 
 
-def curve(surface: Surface, trajectories: Trajectories = (), *, theme: str = "light") -> Figure:
+def curve(
+    surface: Surface,
+    trajectories: Trajectories = (),
+    *,
+    valleys: Valleys | None = None,
+    persistence: float | None = None,
+    theme: str = "light",
+) -> Figure:
     """A 1-D surface unrolled, with its valleys and the paths on it.
 
     Every valley has a mark and its coordinate; those too narrow or too shallow to see are shown
-    once more, enlarged. Where the surface has a period, paths are wrapped into its range, and a
-    step round its end is not drawn across the picture. What is not drawn is said above the axes,
-    and under the picture how far paths of models of several weights are from the line.
+    once more, enlarged. What is only lowest at the border has an open square and says so. Where the
+    surface has a period, paths are wrapped into its range, and a step round its end is not drawn
+    across the picture. What is not drawn is said above the axes, and under the picture how far
+    paths of models of several weights are from the line.
 
     Args:
         surface: A 1-D `keras_valleys.surfaces.Surface`; radians are drawn in degrees.
         trajectories: A `keras_valleys.trajectories.Trajectory` or a list of them. One is colored
             by step. Several have the color of their optimizer, and a panel of their own below
             the curve, where they are told apart: the coordinate at each step, time runs down.
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface, such as with an
+            objective; `None` finds them.
+        persistence: As for `find_valleys`, where `valleys` is `None`.
         theme: "light" or "dark".
 
     Returns:
         A matplotlib `Figure`.
 
     Raises:
-        ValueError: The surface is not 1-D, the weights are not of its size, or the theme is
-            unknown.
+        ValueError: The surface is not 1-D, the weights are not of its size, `persistence` is
+            negative or given with `valleys`, these are another surface's, or the theme is unknown.
 
     Example:
 
@@ -73,16 +87,17 @@ def curve(surface: Surface, trajectories: Trajectories = (), *, theme: str = "li
     """
     look = get_theme(theme)
     check_axes("curve", surface, 1, "Use `contour` for two axes.")
-    surface = closed(surface)
+    valleys = valleys_of("curve", surface, valleys, persistence)
+    surface = valleys.surface
     trajectories = as_trajectories("curve", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
-    low, top, notes = limits(surface, paths)
-    narrow = _narrow_valleys(surface, top - low)
+    low, top, notes = limits(surface, paths, valleys=valleys)
+    narrow = _narrow_valleys(valleys, top - low)
     heights = [2.8] + [1.7] * (len(paths) > 1) + [1] * bool(narrow)
     figure = new_figure(look, (8.0, 1.3 + 1.2 * sum(heights)))
     rows = iter(figure.add_gridspec(len(heights), 1, height_ratios=heights))
     axes = figure.add_subplot(next(rows))
-    draw_curve(axes, surface, look, view=(low, top))
+    draw_curve(axes, valleys, look, view=(low, top))
     axes.set_ylabel(loss_label(surface, trajectories))
     below = figure.add_subplot(next(rows), sharex=axes) if len(paths) > 1 else None
     panels = [axes, *(_zoom(figure, next(rows), surface, narrow, look) if narrow else [])]
@@ -92,12 +107,17 @@ def curve(surface: Surface, trajectories: Trajectories = (), *, theme: str = "li
     for path in paths[:1] if below is None else []:
         draw_one_path(panels, path, surface, look)
     add_note(axes, look, notes)
-    add_caption(figure, look, captions(surface, paths, trajectories))
+    add_caption(figure, look, captions(surface, paths, trajectories, valleys=valleys))
     return figure
 
 
 def curves(
-    surfaces: Iterable[Surface], *, labels: Iterable[str] | None = None, theme: str = "light"
+    surfaces: Iterable[Surface],
+    *,
+    labels: Iterable[str] | None = None,
+    valleys: Iterable[Valleys] | None = None,
+    persistence: float | None = None,
+    theme: str = "light",
 ) -> Figure:
     """Several 1-D surfaces one below the other, each with its valleys.
 
@@ -107,14 +127,18 @@ def curves(
     Args:
         surfaces: List of 1-D `keras_valleys.surfaces.Surface` over the same coordinate.
         labels: One title per surface; `None` takes their loss names.
+        valleys: What `keras_valleys.valleys.find_valleys` found on each surface, in their order;
+            `None` finds them.
+        persistence: As for `find_valleys`, of all surfaces, where `valleys` is `None`.
         theme: "light" or "dark".
 
     Returns:
         A matplotlib `Figure` with one panel per surface, each with a loss axis of its own.
 
     Raises:
-        ValueError: No surface, one that is not 1-D, surfaces over different coordinates, labels of
-            another number, or the theme is unknown.
+        ValueError: No surface, one that is not 1-D, surfaces over different coordinates, labels or
+            valleys of another number, `persistence` is negative or given with `valleys`, these are
+            of other surfaces, or the theme is unknown.
 
     Example:
 
@@ -124,7 +148,7 @@ def curves(
     ...     for k in (1, 2)
     ... ]
     >>> [axes.get_title("left") for axes in keras_valleys.plots.curves(waves).axes]
-    ['wave 1: 2 valleys', 'wave 2: 2 valleys']
+    ['wave 1: 2 lowest at the border', 'wave 2: 2 valleys']
     """
     look = get_theme(theme)
     surfaces = as_list(surfaces)
@@ -136,20 +160,31 @@ def curves(
         else as_labels("curves", labels)
     )
     _check_curves(surfaces, labels)
-    surfaces = list(map(closed, surfaces))
+    given = [None] * len(surfaces) if valleys is None else as_list(valleys)
+    if len(given) != len(surfaces):
+        raise refusal(
+            "curves",
+            "the `valleys` of each surface",
+            f"{len(given)} for {len(surfaces)} surfaces",
+            "Use `[find_valleys(surface) for surface in surfaces]`.",
+        )
+    found = [valleys_of("curves", *pair, persistence) for pair in zip(surfaces, given, strict=True)]
+    surfaces = [one.surface for one in found]
     figure = new_figure(look, (7.0, 0.6 + 2.1 * len(surfaces)))
     panels = figure.subplots(len(surfaces), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, surface, label in zip(panels, surfaces, labels, strict=True):
-        low, top, notes = limits(surface)
-        number = len(draw_curve(axes, surface, look, view=(low, top), mark=look.accent))
+    for axes, one, label in zip(panels, found, labels, strict=True):
+        low, top, notes = limits(one.surface, valleys=one)
+        draw_curve(axes, one, look, view=(low, top), mark=look.accent)
         axes.set_ylabel("loss")
-        title = f"{label}: {number} valley{'s' * (number != 1)}"
+        title = f"{label}: {count_text(one)}"
         text = dict(color=look.ink, fontsize=12, fontweight="bold", parse_math=False)
         axes.set_title(title, loc="left", **text)
         add_note(axes, look, notes)
         axes.label_outer()
+    named = zip(labels, found, strict=True)
+    dropped = [f"{label}: {line}" for label, one in named for line in dropped_of(one)]
     known = dict.fromkeys(line for surface in surfaces for line in statistics_of(surface))
-    add_caption(figure, look, list(known))
+    add_caption(figure, look, [*dropped, *known])
     return figure
 
 
@@ -173,11 +208,11 @@ def _check_curves(surfaces, labels):
         )
 
 
-def _narrow_valleys(surface, height):
+def _narrow_valleys(valleys, height):
     """The valleys too shallow or too narrow to see in the whole picture, from left to right."""
+    surface, widths = valleys.surface, {}
     (x,) = surface.coordinates
-    widths = {}
-    for valley in find_valleys(surface)[:MAX_LABELS]:
+    for valley in valleys[:MAX_LABELS]:
         width = _half_width(valley, surface)
         shallow = valley.depth < 0.03 * height
         if np.isfinite(width) and (shallow or width < 0.01 * (x[-1] - x[0])):
@@ -187,7 +222,7 @@ def _narrow_valleys(surface, height):
 
 
 def _half_width(valley, surface):
-    """The distance to the nearer ridge; infinite without one."""
+    """The distance to the nearer ridge; infinite without one, and for what is no valley."""
     sides = [
         abs(ridge - valley.position[0])
         for ridge in valley.ridges
@@ -197,7 +232,7 @@ def _half_width(valley, surface):
 
 
 def _zoom(figure, place, surface, valleys, look):
-    """One small panel for each narrow valley."""
+    """One small panel for each narrow valley; it ends where the curve does."""
     scale, _ = axis_of(surface)
     x, y = _around(surface)
     panels = []
@@ -206,7 +241,8 @@ def _zoom(figure, place, surface, valleys, look):
         axes.plot(x * scale, y, color=look.surface, linewidth=2.2)
         _mark_places(axes, [valley.position[0] * scale], [valley.loss], look)
         reach = 3 * _half_width(valley, surface)
-        axes.set_xlim((valley.position[0] - reach) * scale, (valley.position[0] + reach) * scale)
+        ends = np.clip(valley.position[0] + np.array([-reach, reach]), x[0], x[-1])
+        axes.set_xlim(*(ends * scale))
         axes.set_ylim(valley.loss - 0.7 * valley.depth, valley.loss + 2.2 * valley.depth)
         axes.fill_between(x * scale, axes.get_ylim()[0], y, color=look.fill, linewidth=0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4 if len(valleys) < 3 else 2))
@@ -311,19 +347,17 @@ def _color_by_step(axes, x, y, path, look):
     )
 
 
-def draw_curve(axes, surface, look, *, view, mark=None):
+def draw_curve(axes, valleys, look, *, view, mark=None):
     """Draw a 1-D surface with its valleys on axes that show the losses `view = (low, top)`.
 
     Args:
         axes: Matplotlib axes.
-        surface: A 1-D surface.
+        valleys: The `Valleys` of a closed 1-D surface.
         look: The `Theme`.
         view: Lowest and highest loss to be seen.
         mark: Color of the valleys' marks.
-
-    Returns:
-        The list of valleys.
     """
+    surface = valleys.surface
     (x,) = surface.coordinates
     scale, text = axis_of(surface)
     low, top = view
@@ -331,7 +365,6 @@ def draw_curve(axes, surface, look, *, view, mark=None):
     y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
     line = {"linestyle": "-", "linewidth": 2.2, "marker": ""}
     axes.plot(x * scale, y, color=look.surface, zorder=2, **line)
-    valleys = find_valleys(surface)
     floor = low - 0.24 * (top - low) if valleys else low - 0.05 * (top - low)
     axes.fill_between(x * scale, floor, y, color=look.fill, linewidth=0, zorder=1)
     axes.set_xlim(x[0] * scale, x[-1] * scale)
@@ -340,14 +373,15 @@ def draw_curve(axes, surface, look, *, view, mark=None):
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, prune="lower"))
     _label_valleys(axes, valleys, surface, look)
     mark_floors(axes, valleys, surface, look, color=mark)
-    return valleys
 
 
 def _label_valleys(axes, valleys, surface, look):
     (x,) = surface.coordinates
     scale, _ = axis_of(surface)
     shown = sorted(valleys[:MAX_LABELS], key=lambda valley: valley.position[0])
-    places = spread([v.position[0] * scale for v in shown], 0.1, x[0] * scale, x[-1] * scale)
+    size = 9 if axes.figure.get_figwidth() >= 4 else 7  # the words for the border are long
+    gaps = [room_for_border(axes, size) if valley.on_border else 0.1 for valley in shown]
+    places = spread([v.position[0] * scale for v in shown], gaps, x[0] * scale, x[-1] * scale)
     bottom, top = axes.get_ylim()
     height = bottom + 0.11 * (top - bottom)
     for valley, place in zip(shown, places, strict=True):
@@ -364,29 +398,42 @@ def _label_valleys(axes, valleys, surface, look):
         axes.text(
             place,
             height,
-            place_text(valley.position, surface),
-            color=look.ink,
-            fontsize=10,
+            BORDER if valley.on_border else place_text(valley.position, surface),
+            color=look.muted if valley.on_border else look.ink,
+            fontsize=size if valley.on_border else 10,
             ha="center",
             va="top",
             zorder=3,
         )
 
 
+def room_for_border(axes, size):
+    """The share of the axes that the words for the border take, about."""
+    width = axes.figure.get_figwidth() - 0.9  # beside it are the numbers
+    return 0.58 * size / 72 * len(BORDER) / width
+
+
 def mark_floors(axes, valleys, surface, look, *, color=None):
-    """A ring at the floor of each valley, also where it is not labelled."""
-    places, owners = repeats(valleys, surface)
-    losses = [valley.loss for valley in owners]
-    _mark_places(axes, places[:, 0] * axis_of(surface)[0], losses, look, color=color)
+    """A ring at the floor of each valley, also where it is not labelled.
+
+    What is only lowest at the border has an open square.
+    """
+    scale, _ = axis_of(surface)
+    for on_border, options in ((False, {"color": color}), (True, BORDER_MARK)):
+        shown = [valley for valley in valleys if valley.on_border == on_border]
+        places, owners = repeats(shown, surface)
+        if shown or not on_border:
+            losses = [valley.loss for valley in owners]
+            _mark_places(axes, places[:, 0] * scale, losses, look, **options)
 
 
-def _mark_places(axes, x, y, look, *, color=None):
+def _mark_places(axes, x, y, look, *, color=None, gid="valleys", marker="o"):
     axes.plot(
         x,
         y,
-        gid="valleys",
+        gid=gid,
         linestyle="",
-        marker="o",
+        marker=marker,
         markersize=6,
         zorder=3,
         clip_on=False,
@@ -396,13 +443,15 @@ def _mark_places(axes, x, y, look, *, color=None):
     )
 
 
-def spread(positions, gap, start, stop):
-    """Rising positions, moved as little as need be to lie at least `gap` of the range apart."""
-    gap *= stop - start
-    places = list(positions)
+def spread(positions, gaps, start, stop):
+    """Rising positions, moved as little as need be to have room: each a share of the range."""
+    places, shares = list(positions), np.broadcast_to(gaps, len(positions)).tolist()
+    room = [(stop - start) * share / 2 for share in shares]  # on either side
     for i in range(len(places)):
-        places[i] = max(places[i], places[i - 1] + gap if i else start + gap / 2)
+        least = places[i - 1] + (room[i - 1] + room[i]) if i else start + room[i]
+        places[i] = max(places[i], least)
     for i in reversed(range(len(places))):
         last = i + 1 == len(places)
-        places[i] = min(places[i], stop - gap / 2 if last else places[i + 1] - gap)
+        most = stop - room[i] if last else places[i + 1] - (room[i] + room[i + 1])
+        places[i] = min(places[i], most)
     return places

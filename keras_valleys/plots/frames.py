@@ -24,13 +24,13 @@ from keras_valleys._checks import (
     shortened,
 )
 from keras_valleys._files import drawn
-from keras_valleys.plots.contours import draw_contour, is_isometric
+from keras_valleys.plots.contours import draw_contour, is_isometric, mark_valleys
 from keras_valleys.plots.curves import draw_curve
-from keras_valleys.plots.paths import diverged_note, limits, place
-from keras_valleys.plots.style import add_note, get_theme, new_figure, scales_of
+from keras_valleys.plots.paths import diverged_note, dropped_of, limits, place, valleys_of
+from keras_valleys.plots.style import add_caption, add_note, get_theme, new_figure, scales_of
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import thin
-from keras_valleys.valleys import closed
+from keras_valleys.valleys import BORDER, Valleys, closed
 
 NUM_COLORS = 200  # of the surface; the other 56 of a palette are for the path
 NUM_ROWS = 300  # of a path: more cannot be told apart in a frame, and cost time
@@ -51,9 +51,14 @@ class SurfaceFrames:
         num_steps: Number of steps of the whole training, to be shown beside the step.
         color: Color of the path, such as `optimizer_color` returns; `None` is the theme's.
         loss_kind: What the losses of the path are, in a word: "recorded" or "true".
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface. `None` finds them
+            over one axis, and marks the lowest point over two.
+        persistence: As for `find_valleys`, where `valleys` is `None`; over two axes they are then
+            found and drawn.
 
     Raises:
-        ValueError: `size` is not two integers of at least 160, or the theme or color is unknown.
+        ValueError: `size` is not two integers of at least 160, `persistence` is negative or given
+            with `valleys`, these are another surface's, or the theme or color is unknown.
 
     Example:
 
@@ -73,12 +78,17 @@ class SurfaceFrames:
         num_steps: int | None = None,
         color: ColorType | None = None,
         loss_kind: str = "recorded",
+        valleys: Valleys | None = None,
+        persistence: float | None = None,
     ) -> None:
         check_kind("SurfaceFrames", "surface", surface=surface)
         _check_size(size)
         self._look = look = get_theme(theme)
         self.size = tuple(map(int, size))
-        self._surface, self._loss_kind = closed(surface), loss_kind
+        drawn = surface.losses.ndim == 1 or valleys is not None or persistence is not None
+        found = valleys_of("SurfaceFrames", surface, valleys, persistence) if drawn else None
+        self._surface = closed(surface) if found is None else found.surface
+        self._valleys, self._loss_kind = found, loss_kind
         if num_steps is not None:
             check_whole("SurfaceFrames", num_steps=num_steps)
         self._of_steps = "" if num_steps is None else f" of {num_steps}"
@@ -219,16 +229,25 @@ class SurfaceFrames:
 
     def _draw_surface(self, look):
         if self._surface.losses.ndim == 1:
-            low, top, notes = limits(self._surface)
-            draw_curve(self._axes, self._surface, look, view=(low, top))
+            low, top, notes = limits(self._surface, valleys=self._valleys)
+            draw_curve(self._axes, self._valleys, look, view=(low, top))
         else:
-            draw_contour(self._axes, self._surface, look)
-            self._axes.set_aspect("equal" if is_isometric(self._surface) else "auto")
-            notes = [diverged_note(self._surface)]
+            notes = self._draw_plane(look)
         if self.size[0] >= 480:  # else it would run into the step
             held = self._surface.statistics_sentence.startswith("statistics held")
             notes = list(filter(None, notes))[:1] + ["statistics held"] * held
             add_note(self._axes, look, notes)
+        add_caption(self.figure, look, dropped_of(self._valleys))
+
+    def _draw_plane(self, look):
+        marked = self._valleys is None
+        draw_contour(self._axes, self._surface, look, mark=marked)
+        if not marked:
+            mark_valleys(self._axes, self._valleys, look)
+        self._axes.set_aspect("equal" if is_isometric(self._surface) else "auto")
+        squares = any(line.get_gid() == "border" for line in self._axes.lines)
+        parts = [diverged_note(self._surface), f"square: {BORDER}" * squares]
+        return ["; ".join(filter(None, parts))]
 
     def _path_artists(self, look, title):
         line = Line2D([], [], linestyle="-", linewidth=1.2, marker="o", markersize=4)

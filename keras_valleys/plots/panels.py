@@ -7,12 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_valleys._checks import check_kind
-from keras_valleys.plots.contours import draw_contour, is_isometric
+from keras_valleys.plots.contours import (
+    draw_contour,
+    is_isometric,
+    labelled,
+    lowest_of,
+    mark_valleys,
+)
 from keras_valleys.plots.paths import (
     captions,
     limits,
     path_notes,
     path_of,
+    valleys_of,
 )
 from keras_valleys.plots.style import (
     add_caption,
@@ -34,12 +41,19 @@ from keras_valleys.trajectories import (
     kind_words,
     thin,
 )
-from keras_valleys.valleys import axes_of, closed, find_valleys
+from keras_valleys.valleys import BORDER, Valleys, axes_of, closed, count_text
 
 MAX_TITLE = 22  # characters
 
 
-def path_panels(surface: Surface, trajectories: Trajectories, *, theme: str = "light") -> Figure:
+def path_panels(
+    surface: Surface,
+    trajectories: Trajectories,
+    *,
+    valleys: Valleys | None = None,
+    persistence: float | None = None,
+    theme: str = "light",
+) -> Figure:
     """The paths of many optimizers on one surface.
 
     One panel per label holds all paths of that label, from a hollow to a filled mark; all panels
@@ -50,13 +64,18 @@ def path_panels(surface: Surface, trajectories: Trajectories, *, theme: str = "l
     Args:
         surface: A 1-D or 2-D `keras_valleys.surfaces.Surface`; radians are drawn in degrees.
         trajectories: A list of `keras_valleys.trajectories.Trajectory`.
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface. `None` finds them
+            over one axis, and marks the lowest point over two.
+        persistence: As for `find_valleys`, where `valleys` is `None`; over two axes they are then
+            found and drawn.
         theme: "light" or "dark".
 
     Returns:
         A matplotlib `Figure`.
 
     Raises:
-        ValueError: The weights are not of the surface's size, or the theme is unknown.
+        ValueError: The weights are not of the surface's size, `persistence` is negative or given
+            with `valleys`, these are another surface's, or the theme is unknown.
 
     Example:
 
@@ -72,27 +91,49 @@ def path_panels(surface: Surface, trajectories: Trajectories, *, theme: str = "l
     """
     look = get_theme(theme)
     check_kind("path_panels", "surface", surface=surface)
-    surface = closed(surface)
+    line = surface.losses.ndim == 1
+    drawn = line or valleys is not None or persistence is not None
+    valleys = valleys_of("path_panels", surface, valleys, persistence) if drawn else None
+    surface = closed(surface) if valleys is None else valleys.surface
     trajectories = as_trajectories("path_panels", trajectories)
     groups = {
         label: [path_of(trajectory, surface) for trajectory in group]
         for label, group in by_label(trajectories).items()
     }
-    line = surface.losses.ndim == 1
-    figure = (_on_curve if line else _on_plane)(surface, groups, look)
-    known = "Shaded: the lowest valley. Lines: ridges. Time runs down." if line else ""
+    figure = (_on_curve if line else _on_plane)(surface, groups, valleys, look)
+    known = _key_of_curves(valleys) if line else _key_of_planes(surface, valleys, look)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
-    words = captions(surface, paths, trajectories, with_losses=False)
-    add_caption(figure, look, [*([known] if line else []), *words])
+    words = captions(surface, paths, trajectories, valleys=valleys, with_losses=False)
+    add_caption(figure, look, [*([known] if known else []), *words])
     return figure
 
 
-def _on_curve(surface, groups, look):
+def _key_of_curves(valleys):
+    """What the marks of a curve's panels say."""
+    shaded = "" if _lowest(valleys) is None else "Shaded: the lowest valley. "
+    border = f" The loss is {BORDER}." if len(valleys) and valleys[0].on_border else ""
+    return f"{shaded}Lines: ridges. Time runs down.{border}"
+
+
+def _key_of_planes(surface, valleys, look):
+    """What the marks of a plane's panels say."""
+    if valleys is not None:
+        return f"Numbered: {count_text(valleys)}."
+    known = np.any(np.isfinite(surface.losses))
+    return f"Square: {BORDER}." if known and lowest_of(surface, look)[1] == BORDER else ""
+
+
+def _lowest(valleys):
+    """The lowest valley, or `None`: what is lowest at the border is none."""
+    return next((valley for valley in valleys if not valley.on_border), None)
+
+
+def _on_curve(surface, groups, valleys, look):
     (x,), (axis,) = surface.coordinates, axes_of(surface)
     scale, text = axis_of(surface)
     options = dict(header=0.75, xlabel=text, ylabel="step")
     figure, panels, headers = panel_grid(list(groups), look, **options)
-    low, top, _ = limits(surface)
+    low, top, _ = limits(surface, valleys=valleys)
     y = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
     for number, axes in enumerate(headers):
         style_axes(axes, look, size=10, ylabel="" if number else "loss")
@@ -102,14 +143,14 @@ def _on_curve(surface, groups, look):
         axes.set_xlim(x[0] * scale, x[-1] * scale)
         axes.xaxis.set_major_locator(locator_of(surface))
         axes.tick_params(labelbottom=False, labelleft=not number)
-    valleys = find_valleys(surface)
+    lowest = _lowest(valleys)
     last = max((path.steps[-1] for group in groups.values() for path in group), default=1)
     for axes, (name, paths) in zip(panels, groups.items(), strict=True):
         for valley in valleys:
             left, right = valley.ridges
             for shift in axis.shifts(left, right, x[-1]):
                 ends = [(ridge + shift) * scale for ridge in valley.ridges]
-                if valley.index == 0:
+                if valley is lowest:
                     axes.axvspan(*ends, color=look.fill, linewidth=0, zorder=0)
                 for end in ends:
                     axes.axvline(end, color=look.surface, linewidth=0.6, zorder=1)
@@ -120,7 +161,7 @@ def _on_curve(surface, groups, look):
     return figure
 
 
-def _on_plane(surface, groups, look):
+def _on_plane(surface, groups, valleys, look):
     x_text, y_text = (axis_of(surface, k)[1] for k in (0, 1))
     across, up = (axis[-1] - axis[0] for axis in surface.coordinates)
     equal = is_isometric(surface) and across / 2 <= up <= 2 * across  # else panels are slivers
@@ -134,7 +175,9 @@ def _on_plane(surface, groups, look):
             axes.xaxis.get_tick_params()["labelbottom"],
             axes.yaxis.get_tick_params()["labelleft"],
         )
-        contours, _ = draw_contour(axes, surface, look)
+        contours, _ = draw_contour(axes, surface, look, mark=valleys is None)
+        if valleys is not None:
+            mark_valleys(axes, valleys, look)
         style_axes(axes, look, xlabel=texts[0], ylabel=texts[1], size=10)
         axes.tick_params(labelbottom=shown[0], labelleft=shown[1])
         axes.set_aspect("equal" if equal else "auto")
@@ -146,7 +189,7 @@ def _on_plane(surface, groups, look):
         add_title(axes, look, name, _note(paths))
     if contours is not None:
         bar = add_colorbar(contours, panels, look, label=surface.loss_name.replace("_", " "))
-        label_levels(bar, contours.levels[1::2])
+        label_levels(bar, labelled(contours.levels))
     return figure
 
 

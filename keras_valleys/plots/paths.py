@@ -8,7 +8,13 @@ import numpy as np
 from keras_valleys._checks import check_kind, refusal
 from keras_valleys.plots.style import name_of
 from keras_valleys.trajectories import MAX_ROWS, Projection, kinds_of, on_surface, thin
-from keras_valleys.valleys import axes_of, find_valleys, shown_range
+from keras_valleys.valleys import (
+    axes_of,
+    closed_valleys,
+    dropped_text,
+    shown_range,
+    shown_valleys,
+)
 
 MAX_LINES = 3
 
@@ -137,12 +143,20 @@ def height_on(points, surface):
     return np.where(inside, (1 - v) * left + v * right, np.nan)
 
 
-def limits(surface, paths=()):
+def valleys_of(owner, surface, valleys, persistence):
+    """The valleys that a picture shows, of the surface as it is drawn: closed.
+
+    See `keras_valleys.valleys.shown_valleys`.
+    """
+    return closed_valleys(shown_valleys(owner, surface, valleys, persistence))
+
+
+def limits(surface, paths=(), *, valleys=None):
     """What part of a surface to show: the lowest loss, the highest, and notes on what is left out.
 
     See `keras_valleys.valleys.shown_range`.
     """
-    found = find_valleys(surface) if surface.losses.ndim == 1 else surface
+    found = surface if valleys is None else valleys
     ranges = [shown_range(found, path.heights) for path in paths] or [shown_range(found)]
     low, top = min(low for low, _ in ranges), max(top for _, top in ranges)
     is_cut = np.any(surface.losses[np.isfinite(surface.losses)] > top)
@@ -212,12 +226,19 @@ def sources_of(trajectories):
     return [f"True losses of {', '.join(names)}: {source}." for source, names in found.items()]
 
 
-def captions(surface, paths, trajectories, *, with_losses=True):
+def dropped_of(valleys):
+    """What is not counted as a valley, as lines of a caption."""
+    return [f"{dropped_text(valleys)}."] if valleys is not None and valleys.dropped else []
+
+
+def captions(surface, paths, trajectories, *, valleys=None, with_losses=True):
     """What is to be known of a picture: with which statistics, and how far paths are from it.
 
-    One line per path of a model of more weights than axes; of many paths only the worst.
+    One line per path of a model of more weights than axes; of many paths only the worst. What of
+    the surface is not counted as one of its `valleys` is said, where these are drawn.
     """
-    known = [*statistics_of(surface), *(sources_of(trajectories) if with_losses else [])]
+    known = [*dropped_of(valleys), *statistics_of(surface)]
+    known += sources_of(trajectories) if with_losses else []
     found = [
         (path.projection, name_of(trajectory, number))
         for number, (path, trajectory) in enumerate(zip(paths, trajectories, strict=True))

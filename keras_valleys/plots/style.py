@@ -127,6 +127,21 @@ def optimizer_color(label: str) -> str:
     return OPTIMIZERS.get(first_word) or COLORS[zlib.crc32(name.encode()) % len(COLORS)]
 
 
+def with_colors(look, cmap):
+    """A `Theme` whose heights have other colors, such as "viridis"; `None` leaves them."""
+    if cmap is None:
+        return look
+    known = isinstance(cmap, Colormap) or (isinstance(cmap, str) and cmap in colormaps)
+    if not known:
+        raise refusal(
+            "A plot",
+            "`cmap` to be a colormap of Matplotlib, or its name",
+            {"cmap": cmap},
+            "Use cmap='viridis', or None for gray.",
+        )
+    return dataclasses.replace(look, heights=colormaps.get_cmap(cmap))
+
+
 def path_styles(trajectories):
     """One look per trajectory; those that share a color differ in line style and marker."""
     styles: list[dict[str, str]] = []
@@ -170,8 +185,11 @@ def style_axes(axes, theme, *, xlabel="", ylabel="", size=11):
     return axes
 
 
-def add_legend(figure, theme, handles, *, loc=None, **options):
-    """A legend without a frame that reads on the theme's background; long names go on top."""
+def add_legend(figure, theme, handles, *, loc=None, title=None, **options):
+    """A legend without a frame that reads on the theme's background; long names go on top.
+
+    The title of a picture is that of its legend, so that neither is drawn over the other.
+    """
     names = [str(handle.get_label()) for handle in handles]
     if loc is None:
         long = max(map(len, names), default=0) > 20
@@ -185,6 +203,10 @@ def add_legend(figure, theme, handles, *, loc=None, **options):
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)
         text.set_parse_math(False)
+    if title is not None:
+        lines = textwrap.wrap(str(title), int(8.5 * figure.get_figwidth()))
+        legend.set_title("\n".join(lines), prop={"size": 13, "weight": "bold"})
+        legend.get_title().set(color=theme.ink, parse_math=False)
     return legend
 
 
@@ -199,13 +221,19 @@ def add_colorbar(mappable, axes, theme, *, label, cax=None, shrink=1.0):
     return bar
 
 
-def label_levels(bar, levels):
-    """Label levels on a color bar, with as many digits as tell them apart."""
+def label_levels(bar, levels, places=None):
+    """Label levels on a color bar, with as many digits as tell them apart.
+
+    Args:
+        bar: The color bar.
+        levels: Rising numbers.
+        places: Where they are on the bar; `None` where its numbers are the levels.
+    """
     for digits in range(3, 8):
         labels = [f"{level:.{digits}g}" for level in levels]
         if len(set(labels)) == len(labels):
             break
-    bar.set_ticks(levels, labels=labels)
+    bar.set_ticks(levels if places is None else places, labels=labels)
     bar.ax.minorticks_off()
 
 

@@ -1,17 +1,19 @@
 """A surface of two axes in space, with paths on it."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_rgb
+from matplotlib.colors import BoundaryNorm, Colormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from keras_valleys._checks import as_list, is_finite, refusal
-from keras_valleys.plots.contours import is_isometric
+from keras_valleys.plots.contours import is_isometric, labelled, lowest_of
 from keras_valleys.plots.paths import (
     captions,
     check_axes,
@@ -19,6 +21,14 @@ from keras_valleys.plots.paths import (
     limits,
     loss_label,
     path_of,
+    repeats,
+    valleys_of,
+)
+from keras_valleys.plots.scales import (
+    Logarithm,
+    check_scale,
+    contour_levels,
+    shows_walls_only,
 )
 from keras_valleys.plots.style import (
     add_caption,
@@ -27,19 +37,23 @@ from keras_valleys.plots.style import (
     add_note,
     axis_of,
     get_theme,
+    label_levels,
     locator_of,
     new_figure,
     path_styles,
     scales_of,
     style_axes,
+    with_colors,
 )
 from keras_valleys.surfaces import Surface
 from keras_valleys.trajectories import Trajectories, as_trajectories
-from keras_valleys.valleys import closed
+from keras_valleys.valleys import Valleys, closed, count_text
 
 NUM_DROPS = 60  # lines from a path to the surface
 MAX_CELLS = 120  # along each axis: more cannot be told apart, and cost time
 RAY_STEPS = 160
+MAX_VALLEYS = 60
+FINEST = 1e-6  # decades: what limits must be apart to be told apart on a logarithmic scale
 
 
 def surface_3d(
@@ -47,8 +61,14 @@ def surface_3d(
     trajectories: Trajectories = (),
     *,
     theme: str = "light",
-    scale: str = "linear",
+    scale: str = "auto",
     view: tuple[float, float] = (38.0, -60.0),
+    valleys: Valleys | None = None,
+    persistence: float | None = None,
+    levels: int | Sequence[float] | None = None,
+    limits: tuple[float, float] | None = None,
+    title: str | None = None,
+    cmap: str | Colormap | None = None,
 ) -> Figure:
     """A 2-D surface as a landscape in space, with the paths at the losses that they have.
 
@@ -65,16 +85,28 @@ def surface_3d(
             a hollow to a filled mark, in the color of its optimizer. Where its loss is not known
             it lies on the surface.
         theme: "light" or "dark".
-        scale: "linear", or "log" for the logarithm of the loss.
+        scale: "linear", or "log" for the logarithm of the loss; where losses are not positive, or
+            the lowest is far above 0, of the height above the lowest. "auto" is linear, unless most
+            of the surface would then lie flat beneath 1 % of its height.
         view: Where to look from, in degrees: height over the plane, and turn around it.
+        valleys: What `keras_valleys.valleys.find_valleys` found on the surface: their floors are
+            numbered. `None` marks the lowest point.
+        persistence: As for `find_valleys`, where `valleys` is `None`: they are then found and
+            drawn.
+        levels: How many colors, from 2 to 200, or the losses at which one ends and another begins.
+            `None` blends them.
+        limits: The lowest and the highest loss to show; `None` shows all but poles.
+        title: Heading of the picture; `None` is none.
+        cmap: A colormap of Matplotlib, or its name; `None` is gray, in which paths stand out.
 
     Returns:
         A matplotlib `Figure`.
 
     Raises:
-        ValueError: The surface is not 2-D or has fewer than 2 points on an axis, it has losses
-            that are not positive with scale="log", the weights are not of its size, or the theme
-            or the scale is unknown.
+        ValueError: The surface is not 2-D or has fewer than 2 points on an axis, the weights are
+            not of its size, the valleys are another surface's, `persistence` is negative or given
+            with `valleys`, `levels` do not rise, `limits` are none or given with levels that are
+            losses, or the scale, the colormap or the theme is unknown.
 
     Example:
 
@@ -86,64 +118,95 @@ def surface_3d(
     >>> figure.axes[0].name
     '3d'
     """
-    look = get_theme(theme)
+    look = with_colors(get_theme(theme), cmap)
+    levels, view_limits = check_scale("surface_3d", scale, levels, limits)
     check_axes("surface_3d", surface, 2, "Use `curve` for one axis.")
-    _check_scale(surface, scale)
-    surface = closed(surface)
+    _check_grid(surface)
+    if valleys is not None or persistence is not None:
+        valleys = valleys_of("surface_3d", surface, valleys, persistence)
+    surface = closed(surface) if valleys is None else valleys.surface
     trajectories = as_trajectories("surface_3d", trajectories)
     paths = [path_of(trajectory, surface) for trajectory in trajectories]
-    measured = surface
-    if scale == "log":
-        surface, paths = _logarithm(surface, paths)
-    low, top, notes = limits(surface, paths)
+    measured, log = surface, _logarithm_of(surface, paths, scale, view_limits)
+    if log is not None:
+        surface, paths = _on_scale(surface, paths, log)
+    ends = None if view_limits is None else (log or np.asarray)(view_limits)
+    low, top, notes = shown_limits(surface, paths, ends)
+    norm = _norm_of(measured, (low, top), look, levels, log)
     axes = _stage(surface, look, view, (low, top), len(paths))
-    minimum = _draw_surface(axes, surface, look, top)
+    if ends is not None:
+        axes.set_zlim(low, top)
+    entries = _draw_surface(axes, surface, look, (low, top), norm, mark=valleys is None)
     lowest = np.ma.masked_invalid(measured.losses).min()
+    for entry in entries:
+        entry.set_label(f"{entry.get_label()} {lowest:.3g}")
+    entries += [] if valleys is None else _mark_valleys(axes, valleys, look, log, (low, top))
     handles = [
         _draw_path(axes, path, style, surface, look)
         for path, style in zip(paths, path_styles(trajectories), strict=True)
     ]
-    if minimum is not None:
-        minimum.set_label(f"minimum {lowest:.3g}")
-        handles.insert(0, minimum)
+    if np.isfinite(measured.losses).any():
         name = loss_label(surface, trajectories)
-        _add_bar(axes, (low, top), look, label=name, scale=scale)
-    if scale == "log":
-        notes[0] = notes[0] and f"cut at loss {10**top:.4g}"
-        axes.zaxis.set_major_formatter(_power_of_ten)
-    add_legend(axes.figure, look, handles, loc="outside upper center")
+        _add_bar(axes, norm, look, label=name, log=log)
+    if log is not None:
+        notes[0] = notes[0] and f"cut at loss {log.loss(top):.4g}"
+        axes.zaxis.set_major_formatter(_loss_at(log))
+    places = {"loc": "outside upper center", "title": title}
+    add_legend(axes.figure, look, [*entries, *handles], **places)
     for artist in (*axes.lines, *axes.collections):
         artist.set_in_layout(False)  # the layout takes their places in space for pixels
     add_note(axes, look, notes)
-    add_caption(axes.figure, look, captions(surface, paths, trajectories))
+    add_caption(axes.figure, look, captions(surface, paths, trajectories, valleys=valleys))
     return axes.figure
 
 
-def _power_of_ten(value, _):
-    return f"{10**value:.3g}"
+def shown_limits(surface, paths, ends):
+    """As `limits`, where a user may have said what to show."""
+    if ends is None:
+        return limits(surface, paths)
+    low, top = map(float, ends)
+    finite = surface.losses[np.isfinite(surface.losses)]
+    notes = limits(surface, paths)[2]
+    notes[0] = f"cut at loss {top:.4g}" if np.any(finite > top) else ""
+    return low, top, notes
 
 
-def _add_bar(axes, ends, look, *, label, scale):
+def _loss_at(log):
+    return lambda place, _: f"{float(log.loss(place)):.3g}"
+
+
+def _norm_of(surface, ends, look, levels, log):
+    """How heights become colors: blended, or in steps."""
+    finite = surface.losses[np.isfinite(surface.losses)]
+    if levels is None or not finite.size:
+        return Normalize(*ends)
+    shown = ends if log is None else tuple(map(float, log.loss(ends)))
+    spread = {"levels": levels, "scale": "linear" if log is None else "log", "limits": shown}
+    steps, extend = contour_levels(finite, **spread)
+    places = np.unique(steps if log is None else log(steps))  # far below what is shown they are one
+    if len(places) < 2:
+        return Normalize(*ends)
+    return BoundaryNorm(places, look.heights.N, extend=extend)
+
+
+def _add_bar(axes, norm, look, *, label, log):
     bar = add_colorbar(
-        ScalarMappable(Normalize(*ends), look.heights),
+        ScalarMappable(norm, look.heights),
         axes,
         look,
-        label=f"{label}, log scale" if scale == "log" else label,
+        label=label if log is None else f"{label}, log scale",
         shrink=0.7,
     )
+    if isinstance(norm, BoundaryNorm):
+        places = np.array(labelled(norm.boundaries))
+        label_levels(bar, places if log is None else log.loss(places), places)
+        return
     bar.ax.yaxis.set_major_locator(MaxNLocator(6))
-    if scale == "log":
-        bar.ax.yaxis.set_major_formatter(_power_of_ten)
+    if log is not None:
+        bar.ax.yaxis.set_major_formatter(_loss_at(log))
 
 
-def _check_scale(surface, scale):
-    if scale not in ("linear", "log"):
-        raise refusal(
-            "surface_3d",
-            "`scale` to be 'linear' or 'log'",
-            {"scale": scale},
-            "Use scale='linear'.",
-        )
+def _check_grid(surface):
     if min(surface.losses.shape) < 2:
         raise refusal(
             "surface_3d",
@@ -151,22 +214,48 @@ def _check_scale(surface, scale):
             f"losses of shape {surface.losses.shape}",
             "Evaluate it on more points.",
         )
+
+
+def _logarithm_of(surface, paths, scale, view_limits):
+    """The logarithmic scale of a picture, or `None` where it is linear."""
     finite = surface.losses[np.isfinite(surface.losses)]
-    if scale == "log" and finite.size and finite.min() <= 0:
-        raise refusal(
-            "surface_3d",
-            "positive losses with scale='log'",
-            f"a loss of {finite.min():.3g}",
-            "Use scale='linear'.",
-        )
+    if not finite.size or scale == "linear":
+        return None
+    ends = limits(surface, paths)[:2] if view_limits is None else view_limits
+    if scale == "auto" and not shows_walls_only(finite, ends[1]):
+        return None
+    log = Logarithm.of(finite)
+    return log if np.ptp(log(ends)) > FINEST else None
 
 
-def _logarithm(surface, paths):
-    """The same with the decadic logarithms of the losses."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        losses = np.log10(surface.losses.astype("float64"))
-        paths = [dataclasses.replace(path, heights=np.log10(path.heights)) for path in paths]
-    return dataclasses.replace(surface, losses=losses), paths
+def _on_scale(surface, paths, log):
+    """The same with the places of the losses on a logarithmic scale."""
+    with np.errstate(invalid="ignore"):
+        paths = [dataclasses.replace(path, heights=log(path.heights)) for path in paths]
+        return dataclasses.replace(surface, losses=log(surface.losses)), paths
+
+
+def _mark_valleys(axes, valleys, look, log, ends):
+    """The floors in space, with their numbers; their legend entries."""
+    scales, (low, top) = scales_of(valleys.surface), ends
+    entries = []
+    for on_border, marker, gid in ((False, "o", "valleys"), (True, "s", "border")):
+        kind = [valley for valley in valleys if valley.on_border == on_border]
+        mark: dict[str, Any] = dict(linestyle="", marker=marker, markersize=6)
+        mark.update(markeredgewidth=1.5, markerfacecolor=look.background, markeredgecolor=look.ink)
+        if kind:
+            label = count_text(kind)
+            entries.append(Line2D([], [], **mark, label=label))
+        places, owners = repeats(kind[:MAX_VALLEYS], valleys.surface)
+        for valley, place in zip(owners, places * scales, strict=True):
+            height = valley.loss if log is None else float(log(valley.loss))
+            if not low <= height <= top + 1e-6 * abs(top):
+                continue
+            axes.plot(*place[:, None], [height], gid=gid, zorder=6, clip_on=False, **mark)
+            number = str(valley.index)
+            text = dict(color=look.ink, fontsize=9, fontweight="bold", ha="center", va="bottom")
+            axes.text(*place, height + 0.03 * (top - low), number, zorder=7, **text)
+    return entries
 
 
 def _stage(surface, look, view, heights, num_paths):
@@ -202,22 +291,27 @@ def _stage(surface, look, view, heights, num_paths):
     return axes
 
 
-def _draw_surface(axes, surface, look, top):
-    """The mesh and its minimum; the minimum's legend entry, `None` where no loss is finite."""
+def _draw_surface(axes, surface, look, ends, norm, *, mark):
+    """The mesh and its lowest point; the legend entry of that, none where no loss is finite."""
     x, y = (
         axis * scale for axis, scale in zip(surface.coordinates, scales_of(surface), strict=True)
     )
     losses = np.where(np.isfinite(surface.losses), surface.losses, np.nan).astype("float64")
     if np.isnan(losses).all():
-        return None
+        return []
+    low, top = ends
     rows, columns = thin_grid(surface)
-    cut = np.minimum(losses, top)
+    cut = np.clip(losses, low, top)
     corners = np.broadcast_arrays(x[rows, None], y[columns], cut[np.ix_(rows, columns)])
-    draw_mesh(axes, np.stack(corners, axis=-1), Normalize(np.nanmin(cut), top), look)
-    i, j = np.unravel_index(np.nanargmin(losses), losses.shape)
-    mark = dict(linestyle="", marker="+", markersize=11, markeredgewidth=2, color=look.ink)
-    axes.plot(x[i], y[j], losses[i, j], gid="minimum", zorder=6, clip_on=False, **mark)
-    return Line2D([], [], **mark)
+    draw_mesh(axes, np.stack(corners, axis=-1), norm, look)
+    if not mark:
+        return []
+    (i, j), name, style = lowest_of(surface, look)
+    style["markersize"] = 11 if name == "minimum" else 8
+    if low <= losses[i, j] <= top:
+        axes.plot(x[i], y[j], losses[i, j], zorder=6, clip_on=False, **style)
+    style.pop("gid")
+    return [Line2D([], [], label=name, **style)]
 
 
 def _draw_path(axes, path, style, surface, look):

@@ -4,8 +4,13 @@ from keras_valleys.valleys.axes import Axis, axes_of, closed, like_closed
 from keras_valleys.valleys.between import BarrierBetween, barrier_between
 from keras_valleys.valleys.crossings import Derailment, crossed_rows, derailments, passages
 from keras_valleys.valleys.finding import barrier, find_valleys, label_basins
-from keras_valleys.valleys.shown import shown_range
-from keras_valleys.valleys.valley import Valley, Valleys
+from keras_valleys.valleys.shown import (
+    check_persistence,
+    closed_valleys,
+    shown_range,
+    shown_valleys,
+)
+from keras_valleys.valleys.valley import BORDER, Valley, Valleys, count_text, dropped_text
 
 __all__ = [
     "BarrierBetween",

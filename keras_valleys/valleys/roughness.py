@@ -6,11 +6,12 @@ Three kinds of noise are told apart, each measured on the samples:
 - Noise of each sample by itself. Differences of high order leave it where they take away what is
   smooth: it is noise if the differences of two such orders give the same standard deviation s. Of
   n samples the highest and the lowest then differ by 2 sqrt(2 log n) s.
-- Texture: kinks that noisy data make, so many that at more than 30 % of the samples the fourth
-  difference is more than half of the second. Valleys whose own bottom is not smooth in this sense
-  must then have one percent of the relief.
+- Texture: kinks that noisy data make, so many that at more than 30 % of the samples of a curve, or
+  60 % of a plane, the fourth difference is more than half of the second. Valleys whose own bottom
+  is not smooth in this sense must then have one percent of the relief.
 
-The relief is the range of the middle half of the losses, which a pole does not change.
+The relief is the range of the middle half of the losses, which a pole does not change; on a plane,
+most of which is often wall, not more than that of the lowest quarter.
 """
 
 import math
@@ -21,7 +22,7 @@ from keras_valleys.valleys.axes import SLACK
 
 NOISE = 16  # units in the last place of a loss that are its rounding
 TEXTURE = 0.01  # of the relief
-KINKS = 0.3  # of the samples
+KINKS = {1: 0.3, 2: 0.6}  # of the samples; a ravine narrower than the grid is like a kink
 ORDERS = (6, 8)  # of the differences that noise is measured by
 EQUAL = (0.85, 1.2)  # what noise changes from one to the other, times
 SMOOTH = 0.5  # a fourth difference over a second
@@ -62,11 +63,12 @@ def least_depths(losses, axes, cells, dtype):
     least = rounding(losses.ravel()[cells], dtype)
     if len(cells) < 2:
         return least
-    relief = float(np.subtract(*np.percentile(finite, [75, 25])))
     spread = 2 * math.sqrt(2 * math.log(finite.size)) * _noise(losses, axes)
     least = np.maximum(least, spread)
-    if _kinks(losses, axes, dtype) > KINKS:
+    if _kinks(losses, axes, dtype) > KINKS[losses.ndim]:
         rough = ~_smooth_at(losses, axes, cells, dtype)
+        lowest, low, high = np.percentile(finite, [0, 25, 75])
+        relief = high - low if losses.ndim == 1 else min(high - low, low - lowest)
         least = np.maximum(least, np.where(rough, TEXTURE * relief, 0.0))
     return least
 

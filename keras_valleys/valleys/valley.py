@@ -17,6 +17,7 @@ from keras_valleys.surfaces import Surface, coordinate_text
 from keras_valleys.valleys.axes import Places
 
 MAX_ROWS = 40  # of a printed table
+BORDER = "lowest at the border"  # what is no minimum, as what lies beyond was not sampled
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -51,15 +52,19 @@ class Valley(Result):
     on_border: bool = False
 
     def _in_short(self) -> str:
+        depth = BORDER if self.on_border else f"depth {self.depth:.4g}"
         return (
             f"{self.index} at {place_text(self.position)}, loss {self.loss:.4g}, "
-            f"depth {self.depth:.4g}, width {self.width:.4g}"
+            f"{depth}, width {self.width:.4g}"
         )
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Valleys(Result, Sequence[Valley]):
     """The valleys of a surface, the lowest first: an immutable sequence of `Valley`.
+
+    Those that are `on_border` are in it, with an index and a basin; where valleys are counted in
+    words they are not.
 
     Attributes:
         surface: The surface, with the periods that the valleys were found with.
@@ -102,7 +107,8 @@ class Valleys(Result, Sequence[Valley]):
         lowest = ""
         if len(self):
             lowest = f", lowest {self[0].loss:.4g} at {place_text(self[0].position)}"
-        return f"{counted(len(self), 'valley')} over {axes}{lowest}"
+        dropped = f", {dropped_text(self)}" if self.dropped else ""
+        return f"{count_text(self)}{dropped} over {axes}{lowest}"
 
     @overload
     def at(self, coordinates: float) -> int: ...
@@ -152,7 +158,8 @@ class Valleys(Result, Sequence[Valley]):
             path: Path of a file to write; `None` writes none.
 
         Returns:
-            The text, where `path` is `None`. On a plane its ridge is the lowest saddle.
+            The text, where `path` is `None`. On a plane its ridge is the lowest saddle. What is
+            `on_border` has no depth.
         """
         labels, line = self.surface.labels, self.labels.ndim == 1
         ridges = ["ridge left", "ridge right"] if line else [f"saddle {name}" for name in labels]
@@ -161,7 +168,8 @@ class Valleys(Result, Sequence[Valley]):
         writer.writerow(["index", *labels, "loss", "depth", "width", *ridges])
         for v in self:
             ridge = v.ridges if line else next(iter(v.ridges), ("",) * len(labels))
-            writer.writerow([v.index, *v.position, v.loss, v.depth, v.width, *ridge])
+            depth = "" if v.on_border else v.depth
+            writer.writerow([v.index, *v.position, v.loss, depth, v.width, *ridge])
         if path is None:
             return file.getvalue()
         write_whole(path, file.getvalue())
@@ -179,7 +187,8 @@ class Valleys(Result, Sequence[Valley]):
                 lowest = next(iter(v.ridges), ())
                 ends = ", ".join(map(coordinate_text, lowest, units[: len(lowest)]))
             width = coordinate_text(v.width, units[0] if len(set(units)) == 1 else "")
-            numbers = [f"{v.loss:.6g}", f"{v.depth:.5g}", width]
+            depth = BORDER if v.on_border else f"{v.depth:.5g}"
+            numbers = [f"{v.loss:.6g}", depth, width]
             rows.append([str(v.index), *position, *numbers, ends])
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
@@ -187,4 +196,30 @@ class Valleys(Result, Sequence[Valley]):
             for row in rows
         ]
         more = len(self) - MAX_ROWS
-        return "\n".join(lines + [f"... and {more} more"] * (more > 0))
+        lines += [f"... and {more} more"] * (more > 0)
+        return "\n".join(lines + [dropped_text(self)] * (self.dropped > 0))
+
+
+def count_text(valleys: Sequence[Valley]) -> str:
+    """How many valleys there are, in words: what is only lowest at the border is none.
+
+    Example:
+
+    >>> x = np.linspace(-2, 2.5, 451)
+    >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0])
+    >>> keras_valleys.valleys.count_text(keras_valleys.valleys.find_valleys(wave))
+    '2 valleys, and lowest at the border'
+    """
+    border = sum(valley.on_border for valley in valleys)
+    inside = len(valleys) - border
+    at_border = f"{border} {BORDER}" if border > 1 else BORDER
+    if not border:
+        return counted(inside, "valley")
+    return f"{counted(inside, 'valley')}, and {at_border}" if inside else at_border
+
+
+def dropped_text(valleys: Valleys) -> str:
+    """What was found, but is not counted as a valley, in words; "" where that is nothing."""
+    if not valleys.dropped:
+        return ""
+    return f"{valleys.dropped:,} shallower than {valleys.persistence:.2g} not counted"

@@ -133,6 +133,13 @@ export class Chart {
     this.#paint(fill, stroke, width);
   }
 
+  square(x, y, { radius, fill, stroke = null, width = 1.5 }) {
+    if (!Number.isFinite(x) || !Number.isFinite(y)) return;
+    this.context.beginPath();
+    this.context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+    this.#paint(fill, stroke, width);
+  }
+
   text(words, x, y, { color, align = "center", baseline = "middle", halo = null }) {
     const { context } = this;
     context.textAlign = align;

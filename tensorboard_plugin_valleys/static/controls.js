@@ -2,7 +2,7 @@
 
 import { element } from "./format.js";
 import { expression } from "./store.js";
-import { stateOf, valleyWords } from "./words.js";
+import { BORDER, stateOf, valleyWords } from "./words.js";
 
 const MAX_VALLEYS = 12; // in the list
 const MAX_DOTS = 4; // runs in one valley, in the list
@@ -119,7 +119,7 @@ export class RunList {
         return dot;
       });
       if (inside.length > MAX_DOTS) dots.push(`+${inside.length - MAX_DOTS}`);
-      const cells = [`${index}: ${place}`, loss, depth, width].map((words) => element("td", {}, words));
+      const cells = [`${index}: ${place}`, loss, depth, width].map((words) => element("td", { class: words === BORDER && "border" }, words));
       return element("tr", {}, ...cells, element("td", { class: "dots" }, ...dots));
     });
     this.valleys.replaceChildren(element("tr", {}, ...heads.map((head) => element("th", {}, head))), ...rows);

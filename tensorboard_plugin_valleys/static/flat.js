@@ -1,9 +1,9 @@
 // The surface as a curve or as contours, with the paths on it: on a canvas, without WebGL.
 
-import { coordinates, isSame, number, title } from "./format.js";
+import { isSame, number, title } from "./format.js";
 import { Chart } from "./canvas.js";
 import { gray } from "./theme.js";
-import { derailmentLine, namedValleys, stateLines, valleyLines } from "./words.js";
+import { derailmentLine, markWords, namedValleys, stateLines, valleyLines } from "./words.js";
 
 const FLAT_POINTS = 1000; // of a path
 const MAX_DERAILMENTS = 50; // of a run, the last ones, marked on its path
@@ -60,15 +60,18 @@ class Flat extends Chart {
 
   drawValleys({ surface, theme }) {
     const taken = [];
-    for (const { position, loss, index } of namedValleys(surface)) {
+    for (const valley of namedValleys(surface)) {
+      const { position, loss, index } = valley;
       const places = surface.repeats(position).map(([first, second]) => [this.x(first), this.y(second ?? loss)]);
       const [x, y] = places[0];
       if (!Number.isFinite(x) || y < this.top - 1 || y > this.bottom + 1) continue;
       for (const place of places) {
-        this.dot(...place, { radius: 4, fill: theme.background, stroke: theme.ink, width: 1.5 });
+        const look = { radius: 4, fill: theme.background, stroke: theme.ink, width: 1.5 };
+        if (valley.on_border) this.square(...place, look);
+        else this.dot(...place, look);
         this.target(...place, () => valleyLines(surface, index));
       }
-      const words = surface.isCurve && surface.units[0] ? coordinates(position, surface.units) : `valley ${index}`;
+      const words = markWords(surface, valley);
       const half = this.context.measureText(words).width / 2 + 3;
       const middle = Math.max(this.left + half, Math.min(this.right - half, x));
       const below = y + 16 < this.bottom - 4 ? y + 16 : y - 16;
@@ -81,8 +84,8 @@ class Flat extends Chart {
   }
 
   /** What of a surface is not on show, and with which statistics it was evaluated. */
-  note({ numDiverged, statistics }, { top, cut }) {
-    const parts = [cut && `cut at loss ${number(top)}`, numDiverged && `${numDiverged} points diverged`];
+  note({ numDiverged, statistics, notCounted }, { top, cut }) {
+    const parts = [cut && `cut at loss ${number(top)}`, numDiverged && `${numDiverged} points diverged`, notCounted];
     const words = parts.filter(Boolean).join("; ");
     const lines = [words, statistics && `evaluated with ${statistics}`].filter(Boolean);
     const style = { color: this.theme.muted, align: "right", halo: this.theme.background };

@@ -1,9 +1,9 @@
 // The surface in space, drawn by plotly with WebGL.
 // Few traces, because plotly works through all of them at each step.
 
-import { coordinate, element, isSame } from "./format.js";
+import { element, isSame } from "./format.js";
 import { GAP, Landscape, lines3d, marks3d, plain, Ring, texts3d } from "./solids.js";
-import { derailmentLine, namedValleys, stateLines, valleyLines } from "./words.js";
+import { derailmentLine, markWords, namedValleys, stateLines, valleyLines } from "./words.js";
 
 const SPACE_POINTS = 600; // of a path in space
 const MAX_DROPS = 40; // lines from a path to the surface
@@ -99,18 +99,20 @@ export class Space {
     const points = [];
     const hovers = [];
     const words = shape.words(theme);
-    for (const { position, loss, index } of namedValleys(surface)) {
+    const symbols = [];
+    for (const valley of namedValleys(surface)) {
+      const { position, loss, index } = valley;
       if (loss > shape.top) continue;
       const places = shape.valleyPlaces(position, loss);
       for (const place of places) {
         points.push(place);
         hovers.push(plain(valleyLines(surface, index)));
+        symbols.push(valley.on_border ? "square" : "circle");
       }
       const [x, y, z] = places[0];
-      const name = surface.isCurve && surface.units[0] ? coordinate(position[0], surface.units[0]) : `valley ${index}`;
-      words.push([[x, y, z + shape.nameLift], name, theme.ink, "bottom center"]);
+      words.push([[x, y, z + shape.nameLift], markWords(surface, valley), theme.ink, "bottom center"]);
     }
-    const marker = { color: theme.background, size: 5, line: { color: theme.ink, width: 2 } };
+    const marker = { symbol: symbols.length ? symbols : "circle", color: theme.background, size: 5, line: { color: theme.ink, width: 2 } };
     return [marks3d(points, marker, hovers), texts3d(words)];
   }
 

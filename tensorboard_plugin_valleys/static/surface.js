@@ -1,6 +1,7 @@
 // A sampled surface of one or two axes.
 
 import { coordinates } from "./format.js";
+import { BORDER } from "./words.js";
 
 /** Cell and share within it of a place on a rising axis; null outside of it. */
 function locate(axis, value) {
@@ -36,6 +37,7 @@ export class Surface {
     this.highest = this.losses.flat().reduce((most, loss) => (loss > most ? loss : most), -Infinity);
     this.numDiverged = data.num_diverged;
     this.statistics = data.statistics ?? "";
+    this.notCounted = data.not_counted ?? "";
     this.shown = data.shown;
   }
 
@@ -115,7 +117,8 @@ export class Surface {
   valleyName(index) {
     const valley = this.valleys[index];
     if (!valley) return index >= 0 ? `valley ${index}` : "no valley";
-    return `valley ${index} at ${coordinates(valley.position, this.units, 3)}`;
+    const place = coordinates(valley.position, this.units, 3);
+    return valley.on_border ? `${BORDER}, ${place}` : `valley ${index} at ${place}`;
   }
 
   /** The lowest and the highest loss to show: what the surface asks for and each path. */

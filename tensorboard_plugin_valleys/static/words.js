@@ -3,29 +3,37 @@
 import { coordinates, number, scaleOf, signOf, title } from "./format.js";
 
 const MAX_NAMES = 9; // valleys with a name beside them
+export const BORDER = "lowest at the border"; // what is no minimum, as what lies beyond was not sampled
 
-/** The valleys to mark with a name, the deepest first. */
+/** The valleys to mark with a name, the deepest first; what is lowest at the border has no depth. */
 export function namedValleys(surface) {
   const numbered = surface.valleys.map((valley, index) => ({ ...valley, index }));
-  return numbered.sort((a, b) => (b.depth ?? Infinity) - (a.depth ?? Infinity)).slice(0, MAX_NAMES);
+  const rank = ({ depth, on_border: onBorder }) => (onBorder ? -1 : depth ?? Number.MAX_VALUE);
+  return numbered.sort((a, b) => rank(b) - rank(a)).slice(0, MAX_NAMES);
 }
 
-/** What there is to say of a valley, in words: {name, place, loss, depth, width}. */
+/** What stands beside the mark of a valley. */
+export function markWords(surface, { position, index, on_border: onBorder }) {
+  if (onBorder) return BORDER;
+  return surface.isCurve && surface.units[0] ? coordinates(position, surface.units) : `valley ${index}`;
+}
+
+/** What there is to say of a valley, in words: {name, place, loss, depth, width}; no depth on the border. */
 export function valleyWords(surface, index) {
-  const { position, loss, depth, width } = surface.valleys[index];
+  const { position, loss, depth, width, on_border: onBorder } = surface.valleys[index];
   const unit = new Set(surface.units).size === 1 ? surface.units[0] : "";
   return {
     name: surface.valleyName(index),
     place: coordinates(position, surface.units, 3),
     loss: number(loss),
-    depth: depth === null ? "∞" : number(depth),
+    depth: onBorder ? BORDER : depth === null ? "∞" : number(depth),
     width: width === null ? "∞" : `${number(width * scaleOf(unit))}${signOf(unit)}`,
   };
 }
 
 export function valleyLines(surface, index) {
   const { name, loss, depth, width } = valleyWords(surface, index);
-  const around = depth === "∞" ? "nothing surrounds it" : `depth ${depth}`;
+  const around = { [BORDER]: "what lies beyond was not sampled", "∞": "nothing surrounds it" }[depth] ?? `depth ${depth}`;
   return [name, `${title(surface.lossName)} ${loss}`, around, `width ${width}`];
 }
 

@@ -71,7 +71,9 @@ def written(log_dir):
 
 
 def marks(axes):
-    return [line for line in axes.lines if line.get_gid() == "valleys"]
+    """Where valleys are marked, and what is only lowest at the border."""
+    lines = [line for line in axes.lines if line.get_gid() in ("valleys", "border")]
+    return np.concatenate([np.ravel(line.get_xdata()) for line in lines])
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -107,13 +109,13 @@ def test_tables_and_labels(case):
 def test_pictures(case):
     declared, count, surface, path, _ = case
     axes = kv.plots.curve(surface, path).axes[0]
-    assert len(marks(axes)[0].get_xdata()) == count
+    assert len(marks(axes)) == count
     assert len(axes.texts) == count
     (title,) = [axes.get_title("left") for axes in kv.plots.curves([surface]).axes]
-    assert title.endswith(f"{count} valley{'s' * (count > 1)}")
+    assert title.endswith("1 valley" if count == 1 else "1 valley, and lowest at the border")
     assert ("°" in axes.get_xlabel()) == ("rad" in declared)
     frames = kv.plots.SurfaceFrames(surface, size=(320, 240))
-    assert len(marks(frames._axes)[0].get_xdata()) == count
+    assert len(marks(frames._axes)) == count
     panels = kv.plots.path_panels(surface, [path])
     ends = [line for line in panels.axes[1].lines if len(set(line.get_xdata())) == 1]
     assert ends
@@ -125,7 +127,8 @@ def test_pictures(case):
 def test_the_board_and_the_tab(case):
     declared, count, surface, _, folder = case
     info, report = written(folder)
-    assert len(info["valleys"]) == count
+    assert len(info["valleys"]) == count and info["not_counted"] == ""
+    assert sum(valley["on_border"] for valley in info["valleys"]) == count - 1
     assert info["periods"] == list(surface.periods) and info["units"] == list(surface.units)
     (name,) = re.findall(r"valleys visited \| (.*?) \|", report)
     assert name.startswith("valley 0 (")
@@ -182,7 +185,7 @@ def test_a_plane_over_the_angle(case):
     valleys = kv.valleys.find_valleys(wide)
     assert len(valleys) == count
     axes = kv.plots.contour(wide, valleys=valleys).axes[0]
-    assert len(marks(axes)[0].get_xdata()) == count
+    assert len(marks(axes)) == count
     record = _tab.SurfaceRecord(wide, valleys)
     info = json.loads(record.info.tobytes())
     assert len(info["valleys"]) == count and info["periods"] == [*surface.periods, None]

@@ -1,6 +1,7 @@
 """The page as a file; what it looks like in a browser is in plugin/test_browser_tab.py."""
 
 import base64
+import dataclasses
 import html.parser
 import json
 import os
@@ -204,3 +205,27 @@ def test_what_cannot_be_shown_is_refused_and_nothing_is_written(
     with pytest.raises(ValueError, match=re.escape(message)):
         kv.pages.write_html(tmp_path / "page.html", *arguments, **options)
     assert os.listdir(tmp_path) == []
+
+
+def test_it_shows_the_valleys_that_are_given(tmp_path):
+    rough = kv.surfaces.Surface(np.cos(np.pi * X) + 0.05 * np.cos(60 * X), [X], [[1.0]], [0.0])
+    few = kv.valleys.find_valleys(rough, persistence=0.5)
+    assert 1 < len(few) < len(kv.valleys.find_valleys(rough))
+    few = dataclasses.replace(few, dropped=9, persistence=0.5)
+    data = written(tmp_path, rough, walk(), valleys=few).data
+    assert data["surface"]["not_counted"] == "9 shallower than 0.5 not counted"
+    same = written(tmp_path, rough, walk(), persistence=0.5).data
+    assert same["surface"]["valleys"] == data["surface"]["valleys"]
+    for shown, valley in zip(data["surface"]["valleys"], few, strict=True):
+        assert (shown["loss"], shown["on_border"]) == (valley.loss, valley.on_border)
+        assert (shown["depth"] is None) == (not np.isfinite(valley.depth))
+    _, columns = path_in(data, "SGD")
+    assert columns["valley"].tolist() == few.at(walk().weights[:, 0]).tolist()
+    page = tmp_path / "no.html"
+    with pytest.raises(ValueError, match="`write_html` expects `valleys` or `persistence`"):
+        kv.pages.write_html(page, rough, valleys=few, persistence=0.5)
+    with pytest.raises(ValueError, match="`write_html` expects the `valleys` of its surface"):
+        kv.pages.write_html(page, wave(), valleys=few)
+    with pytest.raises(ValueError, match="`write_html` expects `persistence` to be a number >= 0"):
+        kv.pages.write_html(page, rough, persistence=-1)
+    assert not page.exists()

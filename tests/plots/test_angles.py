@@ -152,8 +152,8 @@ def test_a_circle_needs_a_period():
 def test_the_name_phi_says_nothing():
     plain = ring(period=None, unit="", label="phi")
     axes = plots.curve(plain).axes[0]
-    assert axes.get_xlabel() == "phi" and len(marks(axes)) == 2
-    assert texts(axes) == [f"{MINUS}1.55", "1.52"]
+    assert axes.get_xlabel() == "phi" and len(marks(axes)) == 1
+    assert texts(axes) == ["lowest at the border", "1.52"]
     figure = plots.weight_by_step(path(1.5, 1.6), name="phi")
     assert figure.axes[0].get_ylabel() == "phi"
     with pytest.raises(ValueError, match="period"):
@@ -172,7 +172,9 @@ def test_contours_close_a_ring_and_mark_valleys_and_basins_on_it():
     np.testing.assert_allclose(line.get_ydata(), [np.degrees(1.5), np.nan, np.degrees(1.6) - 180])
     apart = find_valleys(surface, periodic=None)
     axes = plots.contour(surface, valleys=apart).axes[0]
-    assert len(marks(axes)) == len(apart) == 2 and axes.get_ylim() == pytest.approx((-90, 87))
+    assert len(marks(axes)) == 1 and axes.get_ylim() == pytest.approx((-90, 87))
+    (border,) = [line.get_xydata() for line in axes.lines if line.get_gid() == "border"]
+    np.testing.assert_allclose(border, [[apart[1].position[0], np.degrees(apart[1].position[1])]])
 
 
 def test_lengths_are_one_scale_in_one_unit_only():

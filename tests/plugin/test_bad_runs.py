@@ -123,6 +123,11 @@ SURFACES = {
         LOSSES,
         text({**INFO, "valleys": [{**INFO["valleys"][0], "loss": np.nan}]}),
     ),
+    "surface_border": (
+        LOSSES,
+        text({**INFO, "valleys": [{**INFO["valleys"][0], "on_border": "yes"}]}),
+    ),
+    "surface_not_counted": (LOSSES, text({**INFO, "not_counted": 3})),
     "surface_no_position": (LOSSES, text({**INFO, "valleys": [{"loss": 0.5}]})),
     "surface_valleys_number": (LOSSES, text({**INFO, "valleys": 3})),
     "surface_shown_nan": (LOSSES, text({**INFO, "shown": [np.nan, 1.0]})),

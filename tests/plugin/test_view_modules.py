@@ -37,6 +37,20 @@ import("./surface.js").then(({ Surface }) => {
   done(JSON.stringify({ ...limits, numDiverged: surface.numDiverged }));
 }, (error) => done(String(error)));
 """
+WORDS = """
+const done = arguments[arguments.length - 1];
+Promise.all([import("./surface.js"), import("./words.js")]).then(([{ Surface }, words]) => {
+  const surface = new Surface(arguments[0]);
+  const { valleys, notCounted } = surface;
+  done(JSON.stringify({
+    named: words.namedValleys(surface).map(({ index }) => index),
+    words: valleys.map((_, index) => words.valleyWords(surface, index)),
+    lines: valleys.map((_, index) => words.valleyLines(surface, index)),
+    marks: words.namedValleys(surface).map((valley) => words.markWords(surface, valley)),
+    notCounted,
+  }));
+}, (error) => done(String(error)));
+"""
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +141,30 @@ def test_a_fine_plane_says_how_many_of_all_its_points_diverged(ask):
     assert got["numDiverged"] == 100 and not got["cut"]
     low, top = shown_range(fine)
     assert (got["low"], got["top"]) == (low, top)
+
+
+def test_what_is_lowest_at_the_border_is_called_so_and_has_no_depth(ask):
+    x = np.linspace(-2, 3, 501)
+    slope = kv.surfaces.Surface(np.cos(3 * x) - 0.3 * x, [x], [[1.0]], [0.0], ["x"])
+    given = surface_payload(slope)
+    assert [valley["on_border"] for valley in given["valleys"]] == [True, False, False]
+    assert given["valleys"][0]["depth"] is None
+    given["not_counted"] = "14 shallower than 0.002 not counted"
+    got = ask(WORDS, given)
+    border = "lowest at the border"
+    assert got["named"] == [1, 2, 0] and got["marks"] == ["valley 1", "valley 2", border]
+    assert got["words"][0]["name"] == f"{border}, 3" and got["words"][0]["depth"] == border
+    assert got["words"][1]["name"] == "valley 1 at 1.08" and float(got["words"][1]["depth"]) > 1
+    assert got["lines"][0][0] == f"{border}, 3" and "\N{INFINITY}" not in str(got)
+    assert not any("depth" in line for line in got["lines"][0])
+    assert got["notCounted"] == "14 shallower than 0.002 not counted"
+    # A file of version 0.1 does not say which these are, and is shown as before.
+    old = {key: value for key, value in given.items() if key != "not_counted"}
+    old["valleys"] = [
+        {key: value for key, value in valley.items() if key != "on_border"}
+        for valley in given["valleys"]
+    ]
+    got = ask(WORDS, old)
+    assert got["words"][0]["name"] == "valley 0 at 3" and got["named"] == [0, 1, 2]
+    assert got["words"][0]["depth"] == "\N{INFINITY}" and got["notCounted"] == ""
+    assert got["lines"][0][2] == "nothing surrounds it"

@@ -25,7 +25,11 @@ def test_the_table():
     assert read[0] == ["index", "phi", "loss", "depth", "width", "ridge left", "ridge right"]
     for row, v in zip(read[1:], valleys, strict=True):
         numbers = [v.index, *v.position, v.loss, v.depth, v.width, *v.ridges]
-        np.testing.assert_equal([float(cell) for cell in row], numbers)
+        assert (row[3] == "") == v.on_border
+        np.testing.assert_array_equal([float(cell or "nan") for cell in row], numbers)
+    assert [row.count("lowest at the border") for row in rows] == [v.on_border for v in valleys]
+    assert valleys[0].on_border and repr(valleys).startswith("Valleys(2 valleys, and 2 lowest at")
+    assert "lowest at the border, width" in repr(valleys[0])
     assert valleys.to_dicts() == [dataclasses.asdict(v) for v in valleys]
     flat = find_valleys(plane(himmelblau, X, Y, labels=["phi", "size"], units=["rad", ""]))
     assert str(flat).splitlines()[1].split()[1].endswith("°")
