@@ -7,6 +7,8 @@ Places are `(u, v)`, numbers of samples along each axis, so that 2.5 is in the m
 samples 2 and 3. On a ring they may lie beyond its ends.
 """
 
+import dataclasses
+
 import numpy as np
 
 SIZES = (6, 4, 2)  # samples along an axis that the surface between two of them is taken from
@@ -31,6 +33,42 @@ def slopes(values, axis, k):
                 ]
                 found = np.where(np.isfinite(found), found, sum(terms))
     return found
+
+
+def doubled(values, axes):
+    """Values on a grid that has one sample more between each two, and its axes.
+
+    The value between two is that of the polynomial through the six around it, along one axis after
+    the other; with a value that is not finite near, the mean of the two.
+    """
+    fine = []
+    for k, axis in enumerate(axes):
+        count, middles = len(axis.nodes), axis.middles()
+        size = min(SIZES[0], count)
+        where, weights = _stencils(
+            axis, np.arange(len(middles)) - size // 2 + 1, size, np.arange(len(middles))
+        )
+        powers = (middles - axis.nodes[: len(middles)])[:, None] ** np.arange(size)
+        shares = np.einsum("np,npk->nk", powers, weights[: len(middles)])
+        shape = [len(middles) if n == k else 1 for n in range(values.ndim)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            new = sum(
+                shares[:, n].reshape(shape) * np.take(values, where[:, n], k) for n in range(size)
+            )
+            ends = [np.take(values, (np.arange(len(middles)) + n) % count, k) for n in (0, 1)]
+            new = np.where(np.isfinite(new), new, (ends[0] + ends[1]) / 2)
+        length = count + len(middles)
+        both = np.empty([length if n == k else size_n for n, size_n in enumerate(values.shape)])
+        slices = [
+            tuple(slice(n, None, 2) if j == k else slice(None) for j in range(values.ndim))
+            for n in (0, 1)
+        ]
+        both[slices[0]], both[slices[1]] = values, new
+        values = both
+        nodes = np.empty(length)
+        nodes[::2], nodes[1::2] = axis.nodes, middles
+        fine.append(dataclasses.replace(axis, nodes=nodes))
+    return values, tuple(fine)
 
 
 def _stencils(axis, first, size, origin):

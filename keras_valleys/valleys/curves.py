@@ -184,7 +184,9 @@ def polish(line, losses, surface, objective, noise):
     found = _fit(ask, np.stack([low, high]), limits.T, found, noise, jitter)
     _, values = ask(found, found)
     values = values[:, 0]
-    better = values <= known[:, 1] * signs + noise
+    given = known[:, 1] * signs
+    better = values <= given + noise
+    values = np.minimum(values, given)
     known[better] = np.stack([found, values * signs], axis=1)[better]
     if line.axis.joined:
         known[:, 0] = line.axis.wrap(known[:, 0])

@@ -6,16 +6,18 @@ where the loss is smooth the borders of the basins of gradient flow are known cu
 up from each saddle, to a maximum or out of the plane, and the ways up from the highest points of
 a border along which descent is kept within the plane. Uphill these ways draw near to each other, so
 that they are followed without losing accuracy. The slope is interpolated between the samples,
-linearly in each direction.
+linearly in each direction, on a coarse grid after samples were put in between.
 
-The curves part the samples into pieces. A piece is the basin of the only floor in it; a piece with
-several floors, which a curve that was not found should have parted, stays as it was.
+The curves part the samples into pieces. A piece is the basin of the only floor in it. In a piece
+with several floors, which a curve that was not found should have parted, steepest descent over the
+grid parts them.
 """
 
 import numpy as np
 
-from keras_valleys.valleys.between_samples import slopes
+from keras_valleys.valleys.between_samples import doubled, slopes
 
+COARSE = 200  # samples along an axis; between fewer of them the slope is not linear enough
 STEP = 1.0  # of a cell
 START = 0.1  # of a cell, from the saddle
 ASIDE = 0.618e-6 + 0.382e-6j  # so that no curve runs through samples, as on an axis of symmetry
@@ -34,11 +36,14 @@ def flow_basins(losses, axes, labels, floors):
     Returns:
         Integers like `labels`.
     """
-    uphill = _uphill(losses, axes)
-    saddles, ways, maxima = _critical(uphill, axes)
-    curves = _curves(uphill, axes, saddles, ways, maxima)
-    pieces = _pieces(labels >= 0, axes, curves)
-    return _owned(labels, pieces, floors)
+    fine, stride = (losses, axes), 1
+    if max(losses.shape) <= COARSE:
+        fine, stride = doubled(losses, axes), 2
+    uphill = _uphill(*fine)
+    saddles, ways, maxima = _critical(uphill, fine[1])
+    curves = _curves(uphill, fine[1], saddles, ways, maxima)
+    pieces = _pieces(np.isfinite(fine[0]), fine[1], curves)[::stride, ::stride]
+    return _owned(labels, pieces, floors, axes)
 
 
 def _uphill(losses, axes):
@@ -249,8 +254,11 @@ def _joined(pairs, count):
     return np.unique(names, return_inverse=True)[1]
 
 
-def _owned(labels, pieces, floors):
-    """Labels of the samples: each piece to the only floor in it."""
+def _owned(labels, pieces, floors, axes):
+    """Labels of the samples: each piece to the only floor in it.
+
+    In a piece with several floors the samples of other valleys go to those next to them.
+    """
     count = int(labels.max()) + 1
     finite = labels >= 0
     shares = np.zeros((int(pieces.max()) + 1, count), int)
@@ -259,8 +267,23 @@ def _owned(labels, pieces, floors):
     for k, cells in enumerate(floors):
         holders[pieces.ravel()[cells], k] = True
     alone = holders.sum(axis=1)
-    owner = np.where(alone == 1, np.argmax(holders, axis=1), np.argmax(shares, axis=1))
-    sizes = shares.sum(axis=1)
-    kept = shares[np.arange(len(shares)), owner]
-    sure = (alone <= 1) & (kept >= (1 - DOUBT) * sizes)
-    return np.where(finite & sure[pieces], owner[pieces], labels)
+    holders[alone == 0, np.argmax(shares, axis=1)[alone == 0]] = True
+    stay = np.where(holders, shares, 0).sum(axis=1)
+    sure = stay >= (1 - DOUBT) * shares.sum(axis=1)
+    owner = np.argmax(holders, axis=1)
+    single = sure & (alone <= 1)
+    found = np.where(finite & single[pieces], owner[pieces], labels)
+    open_ = finite & (sure & (alone > 1))[pieces] & ~holders[pieces, labels]
+    while open_.any():
+        before = open_.copy()
+        for k, axis in enumerate(axes):
+            for step in (1, -1):
+                near = np.roll(np.where(open_, -1, found), step, k)
+                same = np.roll(pieces, step, k) == pieces
+                if not axis.joined:
+                    same[(slice(None),) * k + (0 if step == 1 else -1,)] = False
+                takes = open_ & same & (near >= 0)
+                found[takes], open_[takes] = near[takes], False
+        if np.array_equal(before, open_):
+            break
+    return found

@@ -147,3 +147,19 @@ def test_the_rosette_as_exactly_as_its_formula(num_lines, refine):
         for b in range(a + 1, len(lines)):
             way = ridges[a:b, 1].max() - max(floors[a], floors[b])
             assert barrier(valleys, found[a], found[b]) == pytest.approx(way, abs=1e-4)
+
+
+def test_rounding_is_measured_where_large_terms_cancel():
+    """In float32 `w^4 - 3 w^3 + w^2 + 5` jitters by more than its own last places."""
+
+    def loss(points):
+        w = points[:, 0].astype("float32")
+        return w**4 - 3 * w**3 + w**2 + np.float32(5)
+
+    for num in (51, 101, 137, 501):
+        x = np.linspace(-2, 3, num)
+        surface = Surface(loss(x[:, None]), [x], [[1.0]], [0.0])
+        low, high = find_valleys(surface, objective=loss)
+        assert low.position[0] == pytest.approx(2, abs=2e-6)
+        assert high.position[0] == pytest.approx(0, abs=2e-6)
+        assert low.loss <= surface.losses.min()

@@ -7,6 +7,7 @@ import pytest
 
 import keras_valleys as kv
 from helpers import references
+from helpers.lines import rosette_model
 from helpers.surfaces import X, Y, curve, himmelblau, plane, rosette_surface
 from keras_valleys.surfaces import Surface
 from keras_valleys.valleys import barrier, derailments, find_valleys
@@ -273,8 +274,9 @@ def test_what_cannot_be_is_refused():
         find_valleys(surface, persistence=-1)
     with pytest.raises(ValueError, match="`surface` to be a `keras_valleys.surfaces"):
         find_valleys(np.zeros(3))
-    with pytest.raises(ValueError, match="expects an objective for a curve only"):
-        find_valleys(flat, objective=lambda points: points[:, 0])
+    other = kv.objectives.Objective(rosette_model(), *kv.datasets.rosette()[0])
+    with pytest.raises(ValueError, match="expects an objective over the weights of the surface"):
+        find_valleys(flat, objective=other)
     valleys = find_valleys(surface)
     for wrong in (1, -1, True, "0", find_valleys(curve([1.0, 2.0]))[0]):
         with pytest.raises(ValueError, match="expects two of the 1 valleys"):
@@ -282,3 +284,45 @@ def test_what_cannot_be_is_refused():
     path = kv.trajectories.Trajectory([0], [[0.0]], [0.0])
     with pytest.raises(ValueError, match="with a surface only"):
         derailments(path, valleys, periodic=True)
+
+
+@pytest.mark.parametrize("noise, expected", [(0.0, 5), (0.01, 3), (0.05, 1), (0.1, 1), (0.2, 1)])
+def test_noisy_data_make_no_more_valleys(noise, expected):
+    """Each row has a kink of its own: 20 valleys and more at noise 0.2, none of them deep."""
+    phi = np.linspace(-np.pi / 2, np.pi / 2, 2001)
+    slopes = np.tan(phi)[:, None]
+    for seed in range(20):
+        (x, y), _ = kv.datasets.rosette(noise=noise, seed=seed, test_fraction=0)
+        errors = np.abs(slopes * x[:, 0].astype("float64") - y[:, 0])
+        losses = np.sqrt(errors).mean(axis=1).astype("float32")
+        surface = Surface(losses, [phi], [[1.0]], [0.0], periods=np.pi)
+        valleys = find_valleys(surface)
+        assert len(valleys) == expected, seed
+        every = find_valleys(surface, persistence=0)
+        assert len(every) >= expected
+        if len(valleys.surface.losses) and noise >= 0.05:
+            assert valleys.dropped > 0 and 0.001 < valleys.persistence < 0.01
+        if not noise:
+            assert valleys.dropped == 0
+
+
+@pytest.mark.parametrize("noise", [1e-4, 0.01, 0.2])
+def test_noise_of_each_sample_makes_no_valleys(noise):
+    for num in (200, 2001):
+        x = np.linspace(-2, 3, num)
+        for seed in range(20):
+            jitter = noise * np.random.default_rng(seed).normal(size=num)
+            assert len(find_valleys(curve(np.cos(np.pi * x) + jitter, x))) == 3
+
+
+def test_shallow_valleys_of_smooth_curves_are_counted():
+    """Also where most of the curve is far higher, and where the grid is so fine that it jitters."""
+    for num in (51, 101, 1001, 100_001):
+        x = np.linspace(-2, 3, num)
+        losses = x**4 - 3 * x**3 + x**2 + 5
+        for dtype in ("float32", "float64"):
+            valleys = find_valleys(Surface(losses.astype(dtype), [x], [[1.0]], [0.0]))
+            assert [round(v.position[0], 1) for v in valleys] == [2.0, 0.0]
+            assert valleys.dropped == 0
+    few = find_valleys(curve([3, 1, 2, 1.99, 5, 4.99, 6]))
+    assert len(few) == 3
