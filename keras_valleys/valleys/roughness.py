@@ -27,6 +27,7 @@ ORDERS = (6, 8)  # of the differences that noise is measured by
 EQUAL = (0.85, 1.2)  # what noise changes from one to the other, times
 SMOOTH = 0.5  # a fourth difference over a second
 STANDS_OUT = 8.0  # times the rounding
+BENT = 1e-6  # of the relief
 ENOUGH, FEWEST = 10_000, 25  # samples that noise is measured on, at most and at least
 
 
@@ -65,9 +66,9 @@ def least_depths(losses, axes, cells, dtype):
         return least
     spread = 2 * math.sqrt(2 * math.log(finite.size)) * _noise(losses, axes)
     least = np.maximum(least, spread)
-    if _kinks(losses, axes, dtype) > KINKS[losses.ndim]:
+    lowest, low, high = np.percentile(finite, [0, 25, 75])
+    if _kinks(losses, axes, dtype, high - low) > KINKS[losses.ndim]:
         rough = ~_smooth_at(losses, axes, cells, dtype)
-        lowest, low, high = np.percentile(finite, [0, 25, 75])
         relief = high - low if losses.ndim == 1 else min(high - low, low - lowest)
         least = np.maximum(least, np.where(rough, TEXTURE * relief, 0.0))
     return least
@@ -121,15 +122,19 @@ def _noise(losses, axes):
     return min(found, default=0.0)
 
 
-def _kinks(losses, axes, dtype):
-    """The share of the samples that are not smooth, along the axis that has fewer."""
+def _kinks(losses, axes, dtype, relief):
+    """The share of the samples that are not smooth, along the axis that has fewer.
+
+    Of those that are bent at all, in comparison to their rounding and to the relief.
+    """
     shares = []
     for k, axis in enumerate(axes):
         lines = _lines(losses, k, axis, 4)
         even, steps = _even(axis, lines, 4)
         second, fourth = _differences(lines, 2)[even + 1], _differences(lines, 4)[even]
         with np.errstate(invalid="ignore"):
-            known = np.maximum(second, fourth) > STANDS_OUT * rounding(lines[even + 2], dtype)
+            least = np.maximum(STANDS_OUT * rounding(lines[even + 2], dtype), BENT * relief)
+            known = np.maximum(second, fourth) > least
             kinked = fourth >= SMOOTH * second
         weights = known * steps[:, None]
         if np.count_nonzero(weights) >= FEWEST:

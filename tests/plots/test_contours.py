@@ -61,7 +61,7 @@ def test_contour_marks_valleys_and_their_basins():
 def test_contour_says_how_many_valleys_it_leaves_out():
     rough = np.random.RandomState(4).normal(size=(30, 41))
     surface = Surface(rough, [np.arange(30), np.arange(41)], np.eye(2), np.zeros(2))
-    valleys = find_valleys(surface)
+    valleys = find_valleys(surface, persistence=0)
     axes = plots.contour(surface, valleys=valleys).axes[0]
     labels = [line.get_label() for line in axes.lines]
     border = sum(valley.on_border for valley in valleys)
