@@ -86,7 +86,10 @@ def flood(losses, axes, dtype, persistence=None):
     labels[finite] = valleys[labels[finite]]
     labels = labels.reshape(losses.shape)
     if smooth and len(kept) > 1:
-        labels = flow_basins(losses, axes, labels, floors)
+        flows = flow_basins(losses, axes, labels, floors)
+        # No basin has a sample below its floor, or a pass could be lower than it.
+        lowest = np.append(heights[[cells[0] for cells in floors]], np.nan)
+        labels = np.where(losses < lowest[flows], labels, flows)
         passes = _passes(heights, labels.ravel(), edges)
     else:
         passes = _lowest(valleys[passes[0]], valleys[passes[1]], *passes[2:])

@@ -80,6 +80,8 @@ def _step(slope, second, here, limits, radius):
     for turn, bend in ((0.0, (a + d) / 2 + spread), (np.pi / 2, (a + d) / 2 - spread)):
         way = np.stack([np.cos(angle + turn), np.sin(angle + turn)], axis=-1)
         along = np.einsum("nk,nk->n", way, slope)
-        size = np.abs(along) / np.maximum(np.abs(bend), 1e-300)
-        step -= (np.sign(along) * np.minimum(size, radius))[:, None] * way
+        size = radius.copy()  # where it bends down, as far as may be
+        np.divide(np.abs(along), bend, out=size, where=np.abs(along) < bend * radius)
+        side = np.where(along < 0, 1.0, -1.0)  # one of both on the very top
+        step += (side * size)[:, None] * way
     return np.nan_to_num(step)
