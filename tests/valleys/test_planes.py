@@ -307,3 +307,53 @@ def test_a_floor_on_the_objective_stays_in_its_basin():
     surface = sampled(holed, 41, "float64", [(-2, 1.9), (-1.7, 2.1)])
     valleys = find_valleys(surface, objective=holed)
     assert [valleys.at(list(valley.position)) for valley in valleys] == list(range(len(valleys)))
+
+
+LEVEL = {
+    "ring": (lambda x, y: (x * x + y * y - 1) ** 2, 1),
+    "product": (lambda x, y: (x * y - 1) ** 2, 2),
+    "oblique": (lambda x, y: (x + 0.31 * y - 0.1) ** 2, 1),
+    "parabola": (lambda x, y: (y - x * x) ** 2, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("num", [41, 101, 301])
+@pytest.mark.parametrize("name", LEVEL)
+def test_a_level_ravine_is_one_valley(name, num, dtype):
+    function, count = LEVEL[name]
+    surface = sampled(
+        lambda p: function(p[..., 0], p[..., 1]), num, dtype, [(-2.1, 2.3), (-1.9, 2.2)]
+    )
+    assert len(find_valleys(surface)) == count
+
+
+def goldstein_price(points):
+    """Its logarithm: four minima, one of them in a narrow ravine."""
+    x, y = points[..., 0], points[..., 1]
+    inner = 19 - 14 * x + 3 * x**2 - 14 * y + 6 * x * y + 3 * y**2
+    outer = 18 - 32 * x + 12 * x**2 + 48 * y - 36 * x * y + 27 * y**2
+    return np.log((1 + (x + y + 1) ** 2 * inner) * (30 + (2 * x - 3 * y) ** 2 * outer))
+
+
+@pytest.mark.parametrize("num", [101, 221])
+def test_a_ravine_that_the_grid_hardly_resolves_is_not_parted(num):
+    surface = sampled(goldstein_price, num, "float64", [(-2, 2), (-2, 2.1)])
+    assert len(find_valleys(surface)) == 4
+
+
+@pytest.mark.parametrize("depth", [1, 0.01, 1e-3])
+def test_shallow_minima_in_a_ravine_stay(depth):
+    def wells(points):
+        x, y = points[..., 0], points[..., 1]
+        return depth * (x**2 - 1) ** 2 + 100 * (y - 0.5 * x**2) ** 2
+
+    def slope(points):
+        x, y = points[..., 0], points[..., 1]
+        ripples = np.sin(40 * x) + np.sin(44 * y)
+        return 0.003 * depth * ripples + 0.05 * depth * (x**2 + y**2)
+
+    surface = sampled(wells, 61, "float64", [(-2, 2.1), (-1.6, 1.9)])
+    assert len(minima(find_valleys(surface))) == 2
+    rippled = find_valleys(sampled(slope, 150, "float64", [(-1, 1.07), (-0.9, 1)]))
+    assert len(minima(rippled)) == 14 * 14
