@@ -213,7 +213,7 @@ def _check(surface, persistence, objective):
             "find_valleys",
             "`persistence` to be >= 0",
             {"persistence": persistence},
-            "Use persistence=None for rounding noise only.",
+            "Use persistence=None for what stands out of the noise.",
         )
     size = getattr(objective, "size", surface.origin.size)
     if size != surface.origin.size:
