@@ -69,12 +69,12 @@ def flood(losses, axes, dtype, persistence=None):
     labels = np.full(losses.size, -1)
     labels[finite] = np.searchsorted(found, roots[finite])
     passes = _passes(heights, labels, edges)
-    *meetings, depths = _depths(heights[found], passes)
+    flowing, over, depths = _depths(heights[found], passes)
     least = np.full(len(found), persistence)
     if persistence is None:
         least = least_depths(losses, axes, found, dtype)
     shallow = depths < least
-    owners = _merge(*meetings, shallow)
+    owners = _merge(flowing, over, shallow)
     dropped = int(np.sum(shallow & (depths > rounding(heights[found], dtype))))
     kept, valleys = np.unique(owners, return_inverse=True)
     # A cell as low as the floor that it drains to is part of that floor.
@@ -117,8 +117,8 @@ def _level(patches, heights, roots, found, rests, edges, dtype):
     losses, errors = bottoms(patches, rests, dtype)
     lowered, doubts = bottoms(patches, across(patches, cells), dtype)
     passes = np.fmin(passes, lowered - doubts)
-    *meetings, depths = _depths(losses, _lowest(a, b, cells, passes))
-    groups = _merge(*meetings, depths <= errors)
+    flowing, over, depths = _depths(losses, _lowest(a, b, cells, passes))
+    groups = _merge(flowing, over, depths <= errors)
     order = np.argsort(heights[found], kind="stable")[::-1]
     lowest = np.empty(len(found), int)
     lowest[groups[order]] = found[order]
