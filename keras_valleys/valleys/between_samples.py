@@ -102,17 +102,27 @@ class Patches:
         self.losses, self.axes = losses, axes
         self._tables = {}
 
-    def at(self, places):
+    def at(self, places, size=SIZES[0]):
         """Loss, its slopes `(n, 2)` and second derivatives `(n, 2, 2)` at places `(n, 2)`.
 
-        Derivatives are by the places, so that a cell is 1 long.
+        Derivatives are by the places, so that a cell is 1 long. `size` is the number of samples
+        along each axis that it is taken from.
         """
-        loss, slope, second = self._at(places, SIZES[0])
-        for size in SIZES[1:]:
+        loss, slope, second = self._at(places, size)
+        for size in (fewer for fewer in SIZES if fewer < size):
             missing = np.flatnonzero(np.isnan(loss))
             if len(missing):
                 loss[missing], slope[missing], second[missing] = self._at(places[missing], size)
         return loss, slope, second
+
+    def highest(self, places):
+        """The largest absolute loss of the samples around places `(n, 2)`."""
+        wheres = []
+        for k, axis in enumerate(self.axes):
+            where, _ = self._table(k, axis, SIZES[0])
+            wheres.append(where[np.floor(places[:, k]).astype(int) % len(axis.nodes)])
+        around = np.abs(self.losses[wheres[0][:, :, None], wheres[1][:, None, :]])
+        return np.nan_to_num(around).max(axis=(1, 2))
 
     def _at(self, places, size):
         wheres, bases = [], []

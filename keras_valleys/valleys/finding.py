@@ -78,6 +78,7 @@ def find_valleys(
     if not (isinstance(periodic, str) or periods == surface.periods):
         surface = dataclasses.replace(surface, periods=periods)
     losses = surface.losses[tuple(slice(len(axis.nodes)) for axis in axes)].astype("float64")
+    losses = np.where(np.isfinite(losses), losses, np.nan)
     water = flood(losses, axes, surface.losses.dtype, persistence)
     if losses.ndim == 1:
         line = read_line(axes[0], losses, water, middles(axes, losses.shape, water.floors)[:, 0])
@@ -212,7 +213,7 @@ def _check(surface, persistence, objective):
             "find_valleys",
             "`persistence` to be >= 0",
             {"persistence": persistence},
-            "Use persistence=None for rounding noise only.",
+            "Use persistence=None for what stands out of the noise.",
         )
     size = getattr(objective, "size", surface.origin.size)
     if size != surface.origin.size:

@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 
 from keras_valleys.valleys.between_samples import Patches
-from keras_valleys.valleys.ravines import downhill
+from keras_valleys.valleys.ravines import across, bottoms, downhill
 from keras_valleys.valleys.roughness import is_smooth, least_depths, rounding
 from keras_valleys.valleys.separatrices import flow_basins
 
@@ -61,20 +61,20 @@ def flood(losses, axes, dtype, persistence=None):
     rests = np.stack(np.unravel_index(found, losses.shape), axis=-1) * 1.0
     smooth = losses.ndim == 2 and is_smooth(losses, axes)
     if smooth:
-        owners, rests = downhill(Patches(losses, axes), heights, roots, found)
-        target = np.arange(len(heights))
-        target[found] = owners
-        roots, minima = _ends(target)[roots], owners == found
-        found, rests = found[minima], rests[minima]
+        patches = Patches(losses, axes)
+        owners, rests = downhill(patches, heights, roots, found)
+        roots, found, rests = _kept(roots, found, owners, rests)
+        owners, rests = _level(patches, heights, roots, found, rests, edges, dtype)
+        roots, found, rests = _kept(roots, found, owners, rests)
     labels = np.full(losses.size, -1)
     labels[finite] = np.searchsorted(found, roots[finite])
     passes = _passes(heights, labels, edges)
-    *meetings, depths = _depths(heights[found], passes)
+    flowing, over, depths = _depths(heights[found], passes)
     least = np.full(len(found), persistence)
     if persistence is None:
         least = least_depths(losses, axes, found, dtype)
     shallow = depths < least
-    owners = _merge(*meetings, shallow)
+    owners = _merge(flowing, over, shallow)
     dropped = int(np.sum(shallow & (depths > rounding(heights[found], dtype))))
     kept, valleys = np.unique(owners, return_inverse=True)
     # A cell as low as the floor that it drains to is part of that floor.
@@ -86,11 +86,43 @@ def flood(losses, axes, dtype, persistence=None):
     labels[finite] = valleys[labels[finite]]
     labels = labels.reshape(losses.shape)
     if smooth and len(kept) > 1:
-        labels = flow_basins(losses, axes, labels, floors)
+        flows = flow_basins(losses, axes, labels, floors)
+        # No basin has a sample below its floor, or a pass could be lower than it.
+        lowest = np.append(heights[[cells[0] for cells in floors]], np.nan)
+        labels = np.where(losses < lowest[flows], labels, flows)
         passes = _passes(heights, labels.ravel(), edges)
     else:
         passes = _lowest(valleys[passes[0]], valleys[passes[1]], *passes[2:])
     return Flood(labels, floors, passes, rests[kept], float(least.max(initial=0.0)), dropped)
+
+
+def _kept(roots, found, owners, rests):
+    """The floor of each cell, and the floors and their rests, once those of others are gone."""
+    target = np.arange(len(roots))
+    target[found] = owners
+    minima = owners == found
+    return _ends(target)[roots], found[minima], rests[minima]
+
+
+def _level(patches, heights, roots, found, rests, edges, dtype):
+    """The floor that each belongs to where a ravine between them is level, and their rests.
+
+    As far as the samples can tell: the floor is deeper below the bottom of the ravine, where it
+    leads on to the next, than both are known. The lowest sample is then the floor of all.
+    """
+    labels = np.where(np.isfinite(heights), np.searchsorted(found, roots), -1)
+    a, b, cells, passes = _passes(heights, labels, edges)
+    if not len(cells):
+        return found, rests
+    losses, errors = bottoms(patches, rests, dtype)
+    lowered, doubts = bottoms(patches, across(patches, cells), dtype)
+    passes = np.fmin(passes, lowered - doubts)
+    flowing, over, depths = _depths(losses, _lowest(a, b, cells, passes))
+    groups = _merge(flowing, over, depths <= errors)
+    order = np.argsort(heights[found], kind="stable")[::-1]
+    lowest = np.empty(len(found), int)
+    lowest[groups[order]] = found[order]
+    return lowest[groups], rests
 
 
 def _edges(shape, axes, finite):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_valleys.valleys.axes import Places
 from keras_valleys.valleys.critical_points import locate
 from keras_valleys.valleys.ravines import AT_REST
 from keras_valleys.valleys.roughness import rounding
@@ -99,7 +100,7 @@ def extremes(axes, losses, water):
 def polish(found, axes, water, surface, objective):
     """The `Extremes` with minima and saddles located and measured on the objective.
 
-    What is on the border stays as it is, and a floor stays where it is not lower elsewhere.
+    What is on the border stays as it is, and a floor stays where nothing lower is in its basin.
     """
     shape = tuple(len(axis.nodes) for axis in axes)
     floors = np.flatnonzero(~on_border(axes, shape, water))
@@ -133,6 +134,8 @@ def polish(found, axes, water, surface, objective):
     new = {field.name: getattr(found, field.name).copy() for field in dataclasses.fields(found)}
     sampled, measured = found.bottoms[floors], values[: len(floors)]
     lower = measured <= sampled + rounding(sampled, surface.losses.dtype)
+    owners = Places.nearest(axes, water.labels).at(places[: len(floors)])
+    lower &= owners == floors  # or else it is the floor of another, or beside what diverged
     new["floors"][floors[lower]] = places[: len(floors)][lower]
     new["bottoms"][floors[lower]] = np.minimum(measured, sampled)[lower]
     a, b = (new["bottoms"][water.passes[n][saddles]] for n in (0, 1))

@@ -36,9 +36,10 @@ def flow_basins(losses, axes, labels, floors):
     Returns:
         Integers like `labels`.
     """
-    fine, stride = (losses, axes), 1
+    _, exponent = np.frexp(np.nanmax(np.abs(losses)))
+    fine, stride = (np.ldexp(losses, -exponent), axes), 1  # products of slopes stay in range
     if max(losses.shape) <= COARSE:
-        fine, stride = doubled(losses, axes), 2
+        fine, stride = doubled(*fine), 2
     uphill = _uphill(*fine)
     saddles, ways, maxima = _critical(uphill, fine[1])
     curves = _curves(uphill, fine[1], saddles, ways, maxima)

@@ -251,3 +251,109 @@ def test_the_model_itself_may_be_the_objective():
     valleys = find_valleys(surface, objective=objective)
     found = np.array(sorted(v.position for v in valleys))
     np.testing.assert_allclose(found, function.minima[np.argsort(function.minima[:, 0])], atol=2e-6)
+
+
+def plane_of(losses, axes, periods=(None, None)):
+    return Surface(losses, axes, np.eye(2), np.zeros(2), periods=periods)
+
+
+def two_wells(points):
+    """Two minima in one oblique ravine, their saddle at the origin."""
+    x, y = points[..., 0], points[..., 1]
+    return (x**2 - 1) ** 2 + 100 * (y - 0.37 * x) ** 2
+
+
+@pytest.mark.parametrize("num", [31, 61, 121])
+def test_a_sample_on_a_saddle_is_no_minimum(num):
+    axes = np.linspace(-2, 2, num), np.linspace(-1.5, 1.5, num - 6)
+    losses = two_wells(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1))
+    assert len(minima(find_valleys(plane_of(losses, axes)))) == 2
+
+
+@pytest.mark.parametrize("diverged", [np.nan, np.inf, -np.inf])
+def test_any_diverged_sample_is_one_that_is_not_known(diverged):
+    axes = np.linspace(-2, 1.9, 60), np.linspace(-1.7, 2.1, 51)
+    losses = np.cos(3 * axes[0] + 0.3)[:, None] + np.cos(2.3 * axes[1] + 0.2)
+    for cell in ((20, 30), (0, 0), (59, 20)):
+        holed = losses.copy()
+        holed[cell] = diverged
+        valleys = find_valleys(plane_of(holed, axes))
+        assert len(minima(valleys)) == 4
+        assert np.argwhere(valleys.labels < 0).tolist() == [list(cell)]
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e300])
+def test_basins_are_those_of_any_unit_of_the_loss(unit):
+    surface = sampled(waves, 61, "float64", [(-2, 2.5), (-1.5, 2)])
+    huge = plane_of(surface.losses * unit, surface.coordinates)
+    np.testing.assert_array_equal(find_valleys(huge).labels, find_valleys(surface).labels)
+
+
+def test_no_pass_is_lower_than_a_floor():
+    x, y = np.linspace(-2, 2.1, 101)[:, None], np.linspace(-1.7, 1.9, 93)
+    kinked = abs(x**2 + y**2 - 1) + 0.1 * x
+    valleys = find_valleys(plane_of(kinked, (x.ravel(), y)))
+    for valley in valleys:
+        assert valley.on_border or valley.depth >= 0
+        assert kinked[valleys.labels == valley.index].min() == valley.loss
+
+
+def test_a_floor_on_the_objective_stays_in_its_basin():
+    def holed(points):
+        x, y = points[..., 0], points[..., 1]
+        wave = np.cos(3 * x + 0.3) + np.cos(2.3 * y + 0.2)
+        return np.where(abs(x - 0.9) < 0.03, np.nan, wave)
+
+    surface = sampled(holed, 41, "float64", [(-2, 1.9), (-1.7, 2.1)])
+    valleys = find_valleys(surface, objective=holed)
+    assert [valleys.at(list(valley.position)) for valley in valleys] == list(range(len(valleys)))
+
+
+LEVEL = {
+    "ring": (lambda x, y: (x * x + y * y - 1) ** 2, 1),
+    "product": (lambda x, y: (x * y - 1) ** 2, 2),
+    "oblique": (lambda x, y: (x + 0.31 * y - 0.1) ** 2, 1),
+    "parabola": (lambda x, y: (y - x * x) ** 2, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("num", [41, 101, 301])
+@pytest.mark.parametrize("name", LEVEL)
+def test_a_level_ravine_is_one_valley(name, num, dtype):
+    function, count = LEVEL[name]
+    surface = sampled(
+        lambda p: function(p[..., 0], p[..., 1]), num, dtype, [(-2.1, 2.3), (-1.9, 2.2)]
+    )
+    assert len(find_valleys(surface)) == count
+
+
+def goldstein_price(points):
+    """Its logarithm: four minima, one of them in a narrow ravine."""
+    x, y = points[..., 0], points[..., 1]
+    inner = 19 - 14 * x + 3 * x**2 - 14 * y + 6 * x * y + 3 * y**2
+    outer = 18 - 32 * x + 12 * x**2 + 48 * y - 36 * x * y + 27 * y**2
+    return np.log((1 + (x + y + 1) ** 2 * inner) * (30 + (2 * x - 3 * y) ** 2 * outer))
+
+
+@pytest.mark.parametrize("num", [101, 221])
+def test_a_ravine_that_the_grid_hardly_resolves_is_not_parted(num):
+    surface = sampled(goldstein_price, num, "float64", [(-2, 2), (-2, 2.1)])
+    assert len(find_valleys(surface)) == 4
+
+
+@pytest.mark.parametrize("depth", [1, 0.01, 1e-3])
+def test_shallow_minima_in_a_ravine_stay(depth):
+    def wells(points):
+        x, y = points[..., 0], points[..., 1]
+        return depth * (x**2 - 1) ** 2 + 100 * (y - 0.5 * x**2) ** 2
+
+    def slope(points):
+        x, y = points[..., 0], points[..., 1]
+        ripples = np.sin(40 * x) + np.sin(44 * y)
+        return 0.003 * depth * ripples + 0.05 * depth * (x**2 + y**2)
+
+    surface = sampled(wells, 61, "float64", [(-2, 2.1), (-1.6, 1.9)])
+    assert len(minima(find_valleys(surface))) == 2
+    rippled = find_valleys(sampled(slope, 150, "float64", [(-1, 1.07), (-0.9, 1)]))
+    assert len(minima(rippled)) == 14 * 14
