@@ -93,14 +93,14 @@ def find_valleys(
     else:
         known = extremes(axes, losses, water)
         if objective is not None:
-            known = polish_plane(known, axes, water, surface, objective)
+            known = polish_plane(known, axes, losses, water, surface, objective)
         places, heights = known.floors, known.bottoms
         sides = read_plane(axes, losses, water, known)
         meetings = np.column_stack([*water.passes[:2], known.heights])
     positions = list(map(tuple, places.tolist()))
     order = sorted(range(len(positions)), key=lambda k: (heights[k], positions[k]))
     ranks = np.argsort(order) if order else np.empty(0, int)
-    ends = on_border(axes, losses.shape, water)
+    ends = on_border(axes, losses, water)
     found = []
     for index, k in enumerate(order):
         depth, width, ridges = sides[k]

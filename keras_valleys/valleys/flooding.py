@@ -31,6 +31,8 @@ class Flood:
             highest cell of the lowest way over their border, the lowest first.
         rests: Array `(M, K)`: the numbers of samples along each axis, with fractions, of the
             minimum that is near each floor; on a curve or a rough plane those of the floor.
+        noise: Array `(M,)`, how much of the loss near each floor may be noise; 0 where the user
+            said how deep a valley must be.
         least: How deep a valley had to be to be counted, the largest such depth.
         dropped: How many were less deep, those not counted that are mere rounding.
     """
@@ -39,6 +41,7 @@ class Flood:
     floors: list
     passes: tuple
     rests: np.ndarray
+    noise: np.ndarray
     least: float
     dropped: int
 
@@ -93,7 +96,9 @@ def flood(losses, axes, dtype, persistence=None):
         passes = _passes(heights, labels.ravel(), edges)
     else:
         passes = _lowest(valleys[passes[0]], valleys[passes[1]], *passes[2:])
-    return Flood(labels, floors, passes, rests[kept], float(least.max(initial=0.0)), dropped)
+    noise = least[kept] if persistence is None else np.zeros(len(kept))
+    most = float(least.max(initial=0.0))
+    return Flood(labels, floors, passes, rests[kept], noise, most, dropped)
 
 
 def _kept(roots, found, owners, rests):

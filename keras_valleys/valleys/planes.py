@@ -22,17 +22,23 @@ def middles(axes, shape, floors):
     return found
 
 
-def on_border(axes, shape, water):
-    """Whether each floor of a `Flood`, or the minimum near it, lies at an end of an axis."""
-    cells = np.concatenate([np.empty(0, int), *water.floors])
-    whose = np.repeat(np.arange(len(water.floors)), list(map(len, water.floors)))
-    found = np.zeros(len(water.floors), bool)
-    for k, (axis, i) in enumerate(zip(axes, np.unravel_index(cells, shape), strict=True)):
-        last = len(axis.nodes) - 1
-        if last and not axis.joined:
-            found[whose[(i == 0) | (i == last)]] = True
-            found |= (water.rests[:, k] < AT_REST) | (water.rests[:, k] > last - AT_REST)
-    return found
+def on_border(axes, losses, water):
+    """Whether each floor of a `Flood`, or the minimum near it, lies at an end of an axis.
+
+    Or as far as the noise of the losses tells: it is not below all samples of its basin there.
+    """
+    shape, count = losses.shape, len(water.floors)
+    bottoms = losses.ravel()[[cells[0] for cells in water.floors]]
+    found, lowest = np.zeros(count, bool), np.full(count, np.inf)
+    for k, axis in enumerate(axes):
+        last = shape[k] - 1
+        if not last or axis.joined:
+            continue
+        found |= (water.rests[:, k] < AT_REST) | (water.rests[:, k] > last - AT_REST)
+        for end in (0, last):
+            labels, ends = (np.take(values, end, k).ravel() for values in (water.labels, losses))
+            np.minimum.at(lowest, labels[labels >= 0], ends[labels >= 0])
+    return found | (lowest <= bottoms + water.noise)
 
 
 def _middle(axes, shape, cells):
@@ -97,13 +103,13 @@ def extremes(axes, losses, water):
     )
 
 
-def polish(found, axes, water, surface, objective):
+def polish(found, axes, losses, water, surface, objective):
     """The `Extremes` with minima and saddles located and measured on the objective.
 
     What is on the border stays as it is, and a floor stays where nothing lower is in its basin.
     """
-    shape = tuple(len(axis.nodes) for axis in axes)
-    floors = np.flatnonzero(~on_border(axes, shape, water))
+    shape = losses.shape
+    floors = np.flatnonzero(~on_border(axes, losses, water))
     inner = np.ones(len(found.passes), bool)
     for k, (axis, i) in enumerate(zip(axes, np.unravel_index(water.passes[2], shape), strict=True)):
         inner &= axis.joined | ((i > 0) & (i < shape[k] - 1))

@@ -326,3 +326,14 @@ def test_shallow_valleys_of_smooth_curves_are_counted():
             assert valleys.dropped == 0
     few = find_valleys(curve([3, 1, 2, 1.99, 5, 4.99, 6]))
     assert len(few) == 3
+
+
+def test_noise_makes_no_minimum_of_what_is_lowest_at_the_border():
+    x = np.linspace(-2, 3, 1000)  # cos(3 x) falls at the left end and rises at the right one
+    for seed in range(20):
+        jitter = 0.01 * np.random.default_rng(seed).normal(size=len(x))
+        valleys = find_valleys(curve(np.cos(3 * x + 0.2) + jitter, x))
+        inner = [valley for valley in valleys if not valley.on_border]
+        assert len(inner) == 2 and len(valleys) == 3, seed
+    exact = find_valleys(curve((x + 1.995) ** 2, x))  # but a minimum that the samples show is one
+    assert not exact[0].on_border
