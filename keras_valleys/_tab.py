@@ -184,9 +184,10 @@ class PathChunks:
         label: Name of the run.
         record: The `SurfaceRecord`, written at once, or `None`.
         units: Units of the coordinates; those of the surface count as well. `None` for none.
+        loss_kind: What the losses of the rows are, "recorded" or "true".
     """
 
-    def __init__(self, writer, names, label="", record=None, *, units=None):
+    def __init__(self, writer, names, label="", record=None, *, units=None, loss_kind="recorded"):
         self._writer, self._record, self._num_coordinates = writer, record, len(names)
         units = [""] * len(names) if units is None else units
         if record is not None:
@@ -197,6 +198,7 @@ class PathChunks:
             "coordinates": list(names),
             "units": list(units),
             "label": label,
+            "loss_kind": loss_kind,
         }
         self._content = json.dumps(content).encode()
         self._rows, self._number, self._writes = [], 0, 0

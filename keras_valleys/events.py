@@ -407,19 +407,20 @@ def claim(log_dir):
 
 def _create_event_file(folder):
     os.makedirs(folder, exist_ok=True)
-    _check_free(folder)
+    check_free(folder)
     # Of all who found the folder free, one at a time makes the claim, and looks again.
     mark = os.path.join(folder, ".event_writer")
     open(mark, "xb").close()
     try:
-        _check_free(folder, besides=mark)
+        check_free(folder, besides=mark)
         name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}"
         return open(os.path.join(folder, name), "xb", buffering=0)
     finally:
         os.remove(mark)
 
 
-def _check_free(folder, besides=None):
+def check_free(folder, besides=None):
+    """Raise a `FileExistsError` for a folder that directly contains a file."""
     with os.scandir(folder) as entries:
         if any(entry.path != besides and not entry.is_dir() for entry in entries):
             raise FileExistsError(folder)

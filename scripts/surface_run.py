@@ -141,6 +141,8 @@ def draw(run):
         )
     surface.save(folder / "surface.npz")
     (folder / "surface.partial.npz").unlink()
+    for number, path in enumerate(run.paths, 1):
+        kv.callbacks.write_run(folder / f"path-{number}", surface, path)
     lines = describe(surface, run)
     figures = pictures(surface, run)
     for name, figure in figures.items():

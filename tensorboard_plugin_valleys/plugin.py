@@ -89,7 +89,9 @@ class ValleysPlugin(base_plugin.TBPlugin):
         shown = reading.shown(found.get(metadata.SHOWN_TAG))
         if chunks and columns == reading.OLD_COLUMNS:
             shown = self._shown_in_old_file(request, run, tags, rows)
-        packed = payload.path_payload(rows, names, label, shown, units=units)
+        kinds = {reading.loss_kind(tags[tag].plugin_content) for tag in chunks}
+        kind = "true" if kinds == {"true"} else "recorded"
+        packed = payload.path_payload(rows, names, label, shown, units=units, loss_kind=kind)
         return http_util.Respond(request, packed, "application/octet-stream")
 
     def _shown_in_old_file(self, request, run, tags, rows):

@@ -48,6 +48,18 @@ def described(content: bytes) -> Described:
         return NOTHING
 
 
+def loss_kind(content: bytes) -> str:
+    """What the losses of a path are, "recorded" or "true"; earlier files do not say it.
+
+    Args:
+        content: The plugin content of a chunk.
+    """
+    try:
+        return "true" if json.loads(content)["loss_kind"] == "true" else "recorded"
+    except UNREADABLE:
+        return "recorded"
+
+
 def table(chunks: list[Any], columns: tuple[str, ...], num_coordinates: int) -> np.ndarray:
     """The rows of a path, float64 of shape `(T, columns + coordinates)`.
 

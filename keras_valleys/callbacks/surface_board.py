@@ -25,7 +25,8 @@ from keras_valleys.valleys import BORDER, Valleys, dropped_text, passages, shown
 
 NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
-TAKEN = {"loss", "final_loss", "index", "surface", "path", "report"}
+TAKEN = {"loss", "true_loss", "final_loss", "index", "surface", "path", "report"}
+LOSS_TAGS = {"recorded": "valley/loss", "true": "valley/true_loss"}  # never one name for both
 MAX_LINES = 10  # of a report: an optimizer that jumps about is derailed at each step
 # Runs of fits that go on or that an exception ended, and references to their boards. So the writer
 # of a board that is no longer used is still open when the board has its last word.
@@ -91,6 +92,9 @@ class SurfaceBoard(StepCallback):
     1
     """
 
+    _owner = "SurfaceBoard"  # who refuses
+    _loss_kind = "recorded"  # of the losses of its rows
+
     def __init__(
         self,
         log_dir: str | os.PathLike,
@@ -104,11 +108,11 @@ class SurfaceBoard(StepCallback):
     ) -> None:
         super().__init__()
         remedy = "Use images=10, as many as TensorBoard keeps."
-        check_whole("SurfaceBoard", remedy=remedy, images=images)
+        check_whole(self._owner, remedy=remedy, images=images)
         if surface is not None:
-            check_kind("SurfaceBoard", "surface", surface=surface)
+            check_kind(self._owner, "surface", surface=surface)
         if objective is not None:
-            check_kind("SurfaceBoard", "objective", objective=objective)
+            check_kind(self._owner, "objective", objective=objective)
         self.log_dir = absolute_path(log_dir)
         self.surface: Any = surface
         self.images = images
@@ -118,7 +122,7 @@ class SurfaceBoard(StepCallback):
         self._valleys: Any = None
         self._record: Any = None
         if surface is not None:
-            found = shown_valleys("SurfaceBoard", surface, valleys, persistence)
+            found = shown_valleys(self._owner, surface, valleys, persistence)
             self._valleys = ValleyVisits(found)
             self._record = SurfaceRecord(surface, self._valleys.valleys)
         elif valleys is not None or persistence is not None:
@@ -172,10 +176,7 @@ class SurfaceBoard(StepCallback):
     def _add(self, place):
         run = self._run
         if run.values is None:
-            run.values = self._hyperparameters(place)
-            run.writer.hparams(run.values)
-            if self._draws:
-                self._prepare_frames(name_of(self._step_reader.optimizer))
+            self._announce(place)
         self._places.append(place)
         self._write(place)
         done = place.step - self._places[run.first].step
@@ -184,14 +185,22 @@ class SurfaceBoard(StepCallback):
             if (run.schedule.num_drawn - 1) % math.ceil(self.images / MAX_FRAMES) == 0:
                 run.images.append(image)
 
+    def _announce(self, place):
+        """Write the hyperparameters, at the first place."""
+        run = self._run
+        run.values = self._hyperparameters(place)
+        run.writer.hparams(run.values)
+        if self._draws:
+            self._prepare_frames(self._run_label())
+
     def _finish(self, final):
         run, places = self._run, [*self._places, final]
         self._write(final)
-        if self.objective is not None:
-            loss = self.objective(self.objective.point())
+        loss = self._final_loss(final)
+        if loss is not None:
             run.writer.scalar("valley/final_loss", loss, final.step)
         if self._draws:
-            self._prepare_frames(name_of(self._step_reader.optimizer))
+            self._prepare_frames(self._run_label())
             run.images.append(self._draw(places))
             run.writer.image("valley/path", self._animation(places), final.step)
         run.writer.text("valley/report", self._report(places[run.first :]), final.step)
@@ -231,7 +240,7 @@ class SurfaceBoard(StepCallback):
         coordinates = place.vector[: len(self._tags)].tolist()  # the distance comes last
         values = dict(zip(self._scalar_tags, coordinates, strict=True))
         if place.loss is not None:
-            values["valley/loss"] = place.loss
+            values[LOSS_TAGS[self._loss_kind]] = place.loss
         if self._valleys is not None:
             index = self._valleys.index_of(coordinates)
             if index >= 0:
@@ -240,8 +249,8 @@ class SurfaceBoard(StepCallback):
         if values:
             run.writer.scalars(values, place.step)
         if run.chunks is None:
-            names, label = self._tags, name_of(self._step_reader.optimizer)
-            options = {"units": self._units}
+            names, label = self._tags, self._run_label()
+            options = {"units": self._units, "loss_kind": self._loss_kind}
             run.chunks = PathChunks(run.writer, names, label, self._record, **options)
         run.chunks.add(place)
         run.step = place.step
@@ -256,7 +265,9 @@ class SurfaceBoard(StepCallback):
         if self._frames is None:
             shown = self._shows_valleys or self.surface.losses.ndim == 1
             found = self._valleys.valleys if shown else None
-            self._frames = plots.SurfaceFrames(self.surface, valleys=found)
+            self._frames = plots.SurfaceFrames(
+                self.surface, valleys=found, loss_kind=self._loss_kind
+            )
         if optimizer is not None:
             self._frames.set_color(plots.optimizer_color(optimizer))
 
@@ -302,31 +313,49 @@ class SurfaceBoard(StepCallback):
                 f"a surface over {self.surface.origin.size}",
                 "Evaluate the surface of this model.",
             )
-        self._units = None  # those of the surface
+        self._name_axes(size)
         if size == 1:
-            self._tags, self._units = ["phi"], [period_and_unit(variables[0])[1]]
+            self._units = [period_and_unit(variables[0])[1]]
+        return variables if self._tags else []  # a large model is not copied for nothing
+
+    def _name_axes(self, size):
+        """Name what is shown of a model of so many weights; units are those of the surface."""
+        self._units = None
+        if size == 1:
+            self._tags = ["phi"]
         else:
             labels = () if self.surface is None else self.surface.labels
             self._tags = [re.sub(r"[^\w.-]+", "_", label) for label in labels]
             if len(set(self._tags) - TAKEN) < len(labels):
                 self._tags = [f"{tag}_{number}" for number, tag in enumerate(self._tags, 1)]
         self._scalar_tags = [f"valley/{tag}" for tag in self._tags]
-        return variables if self._tags else []  # a large model is not copied for nothing
+
+    def _run_label(self):
+        """Name of the run, as in a legend."""
+        return name_of(self._step_reader.optimizer)
+
+    def _settings(self):
+        """The hyperparameters that are known of the optimizer."""
+        return optimizer_settings(self._step_reader.optimizer)
+
+    def _final_loss(self, final):
+        """The true loss at the last place, `None` where it is not known."""
+        return None if self.objective is None else self.objective(self.objective.point())
 
     def _hyperparameters(self, place):
         starts = {f"start_{tag}": float(f"{value:.7g}") for tag, value in self._named(place)}
-        return {**optimizer_settings(self._step_reader.optimizer), **starts, **self.hparams}
+        return {**self._settings(), **starts, **self.hparams}
 
     def _report(self, places, ended=""):
         """A table in Markdown of this fit's places, the final one last, and of how it ended."""
-        *rows, final = places
+        final = places[-1]
         values = self._run.values or self._hyperparameters(final)
         lines = [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
         lines.insert(1, "|---|---|")
         lines.append(f"| steps | {final.step} |")
         lines += [f"| ended | {ended} |"] * bool(ended)
         lines += [f"| final {tag} | {value:.6g} |" for tag, value in self._named(final)]
-        known = [row for row in rows if row.loss is not None]
+        known = [row for row in places if row.loss is not None]
         finite = [row for row in known if math.isfinite(row.loss)]
         best = sorted(finite, key=lambda row: row.loss)
         for name, found in (("first", known), ("best", best), ("last", known[::-1])):

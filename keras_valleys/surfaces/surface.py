@@ -233,9 +233,9 @@ def evaluate(
     check_tolerance(refine, len(axes))
     kind = {"kind": "weights" if directions is None else "given"}
     details = _details(objective, getattr(directions, "details", kind))
-    vectors, start, labels = _plane(objective, directions, origin, labels, len(axes))
-    _check_directions(vectors, start, len(axes), objective.size)
-    declared = [_declared(objective, vector) for vector in vectors]
+    vectors, start, labels = plane_of("evaluate", objective, directions, origin, labels, len(axes))
+    check_directions("evaluate", vectors, start, len(axes), objective.size)
+    declared = [declared_of(objective, vector) for vector in vectors]
     shape = tuple(map(len, axes))
     said = said_of_statistics(objective, axes, vectors, start, details["directions"])
     if said:
@@ -290,13 +290,13 @@ def _refined(sampler, axes, losses, tolerance):
     return (x,), losses, {**details, "complete": complete}
 
 
-def _plane(objective, directions, origin, labels, num_axes):
+def plane_of(owner, objective, directions, origin, labels, num_axes):
     """Directions and origin as arrays, and the labels that go with them."""
     size = objective.size
     if directions is None:
         if num_axes != size:
             raise refusal(
-                "evaluate",
+                owner,
                 "`directions` unless the model has one weight per coordinate array",
                 f"directions=None, {size} weights, {num_axes} coordinate arrays",
                 f"{_arrays_for(2)}, or give a direction of shape (1, {size})."
@@ -308,12 +308,12 @@ def _plane(objective, directions, origin, labels, num_axes):
         directions = np.eye(size)
     labels = getattr(directions, "labels", None) if labels is None else labels
     origin = getattr(directions, "origin", None) if origin is None else origin
-    vectors = as_numbers("evaluate", directions=getattr(directions, "vectors", directions))
-    origin = as_numbers("evaluate", origin=objective.point() if origin is None else origin)
+    vectors = as_numbers(owner, directions=getattr(directions, "vectors", directions))
+    origin = as_numbers(owner, origin=objective.point() if origin is None else origin)
     return np.atleast_2d(vectors), origin, labels
 
 
-def _declared(objective, direction):
+def declared_of(objective, direction):
     """Period and unit of an axis along a single weight, in units of the coordinate."""
     places = np.flatnonzero(direction)
     if len(places) != 1 or not hasattr(objective, "period_and_unit"):
@@ -352,18 +352,19 @@ def _arrays_for(num_axes):
     return f"Say coordinates={'t' if num_axes == 1 else '(t, t)'}, an array for each axis"
 
 
-def _check_directions(directions, origin, num_axes, size):
+def check_directions(owner, directions, origin, num_axes, size):
+    """Refuse directions and an origin that are no plane or line over the weights."""
     given = len(directions) if directions.ndim == 2 else 0
     if {num_axes, given} == {1, 2} and directions.shape[1] == size:
         raise refusal(
-            "evaluate",
+            owner,
             f"`coordinates` to be one array for each of {given} direction{'s' * (given != 1)}",
             f"{num_axes} coordinate array{'s' * (num_axes != 1)}",
             f"{_arrays_for(given)}.",
         )
     if num_axes not in (1, 2) or directions.shape != (num_axes, size) or origin.shape != (size,):
         raise refusal(
-            "evaluate",
+            owner,
             f"one or two coordinate arrays, `directions` with one row of {size} numbers for each, "
             f"and `origin` of {size} numbers",
             f"{num_axes} coordinate arrays, directions of shape {directions.shape}, origin of "
@@ -372,14 +373,14 @@ def _check_directions(directions, origin, num_axes, size):
         )
     if not np.all(np.isfinite(directions)) or not np.all(np.isfinite(origin)):
         raise refusal(
-            "evaluate",
+            owner,
             "finite `directions` and a finite `origin`",
             "numbers that are NaN or infinite",
             "Check the run that they come from, or give another origin.",
         )
     if np.any(~np.any(directions, axis=1)):
         raise refusal(
-            "evaluate",
+            owner,
             "directions that lead somewhere",
             "a direction of zeros",
             "Give each axis a nonzero direction.",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import keras_valleys as kv
+from helpers.boards import read
 from helpers.checkout import ROOT, run_script, start_script
 
 
@@ -37,6 +38,10 @@ def test_a_network_on_real_images_with_its_path_on_its_principal_plane(digits):
         assert axis[0] < column.min() and column.max() < axis[-1]
     assert surface.details["directions"]["kind"] == "principal"
     assert sum(surface.details["directions"]["explained_variance"]) > 0.7
+    (events,) = folder.rglob("path-1/events.out.tfevents.*")
+    found = read("python", str(events.parent))
+    steps = [step for step, _ in found["scalars"]["valley/principal_direction_1"]]
+    assert steps == path.steps.tolist() and found["hparams"]["optimizer"] == "Adam"
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ def who_teaches(build_model: Callable[[], keras.Model], folder: pathlib.Path) ->
     board = SurfaceBoard(folder / "run", surface, images=3, hparams={"note": "a", "rate": 0.1})
     model.fit(*steps, callbacks=[recorder, board])
     assert_type(recorder.trajectory, Trajectory)
+    hparams = {"learning_rate": 0.05}
+    assert_type(kv.callbacks.write_run(folder / "b", surface, recorder, hparams=hparams), str)
+    assert_type(kv.surfaces.reach(objective, rise=3, num_points=9), tuple[np.ndarray, ...])
     valleys = kv.valleys.find_valleys(surface, objective=objective)
     assert_type(valleys, Valleys)
     assert_type(valleys[0], Valley)
