@@ -114,7 +114,9 @@ class FunctionLoss(keras.losses.Loss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=wide_dtype())
         self.value = check_value("FunctionLoss", value)
-        self.arguments = as_plain_dict("FunctionLoss", arguments=dict(arguments or {}))
+        self.arguments = as_plain_dict(
+            "FunctionLoss", arguments={} if arguments is None else arguments
+        )
 
     def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> keras.KerasTensor:
         outputs = ops.convert_to_tensor(y_pred)

@@ -6,7 +6,7 @@ Three kinds of noise are told apart, each measured on the samples:
 - Noise of each sample by itself. Differences of high order leave it where they take away what is
   smooth: it is noise if the differences of two such orders give the same standard deviation s. Of
   n samples the highest and the lowest then differ by 2 sqrt(2 log n) s.
-- Texture: kinks that noisy data make, so many that at more than 30 % of the samples of a curve, or
+- Texture: kinks that noisy data make, so many that at more than 45 % of the samples of a curve, or
   60 % of a plane, the fourth difference is more than half of the second. Valleys whose own bottom
   is not smooth in this sense must then have one percent of the relief.
 
@@ -22,9 +22,10 @@ from keras_valleys.valleys.axes import SLACK
 
 NOISE = 16  # units in the last place of a loss that are its rounding
 TEXTURE = 0.01  # of the relief
-KINKS = {1: 0.3, 2: 0.6}  # of the samples; a ravine narrower than the grid is like a kink
+KINKS = {1: 0.45, 2: 0.6}  # of the samples; a ravine narrower than the grid is like a kink
 ORDERS = (6, 8)  # of the differences that noise is measured by
-EQUAL = (0.85, 1.2)  # what noise changes from one to the other, times
+EQUAL = (0.8, 1.25)  # what noise changes from one to the other, times
+MANY, TAIL = 100, 3.5  # differences that tell noise; their ninth tenth over the median
 SMOOTH = 0.5  # a fourth difference over a second
 STANDS_OUT = 8.0  # times the rounding
 BENT = 1e-6  # of the relief
@@ -107,7 +108,11 @@ def _typical(differences):
 
 
 def _noise(losses, axes):
-    """Standard deviation of what each sample has by itself, 0 where that is not to be seen."""
+    """Standard deviation of what each sample has by itself, 0 where that is not to be seen.
+
+    Sharp valleys that few samples show leave differences of all orders as noise does, but most of
+    them small and some large: of noise, nine tenths are within 2.4 times the median.
+    """
     found = []
     for k, axis in enumerate(axes):
         if len(axis.nodes) == 1:
@@ -115,10 +120,14 @@ def _noise(losses, axes):
         lines, sizes = _lines(losses, k, axis, max(ORDERS)), []
         for order in ORDERS:
             even, _ = _even(axis, lines, order)
+            differences = _differences(lines, order)[even]
             scale = 0.6745 * math.sqrt(math.comb(2 * order, order))  # of the median of noise of 1
-            sizes.append(_typical(_differences(lines, order)[even]) / scale)
+            sizes.append(_typical(differences) / scale)
         low, high = sizes
-        found.append(high if EQUAL[0] * low < high < EQUAL[1] * low else 0.0)
+        known = differences[np.isfinite(differences)]
+        seen = known.size >= MANY and EQUAL[0] * low < high < EQUAL[1] * low
+        seen = seen and np.percentile(known, 90) < TAIL * high * scale
+        found.append(high if seen else 0.0)
     return min(found, default=0.0)
 
 
