@@ -214,6 +214,24 @@ def as_plain(owner: str, **argument: typing.Any) -> typing.Any:
         ) from error
 
 
+def as_numbers_of_points(owner: str, num_points: typing.Any, num_axes: int) -> list[int]:
+    """The number of points along each axis, of one for all or one each; a line takes the first."""
+    try:
+        array = np.asarray(num_points)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    fits = array.ndim == 0 or (array.ndim == 1 and array.size >= num_axes)
+    within = array.dtype.kind in "iu" and np.all((array >= 2) & (array < TOO_LARGE))
+    if not within or not fits:
+        raise refusal(
+            owner,
+            f"`num_points` to be {num_axes} integers >= 2 and below 2**63",
+            {"num_points": num_points},
+            "Use num_points=(51, 41).",
+        )
+    return np.broadcast_to(array, max(2, array.size))[:num_axes].tolist()
+
+
 def as_plain_dict(owner: str, **argument: typing.Any) -> dict[str, typing.Any]:
     """A dictionary as JSON gives it back, with NumPy's numbers as plain ones, or an error."""
     ((name, value),) = argument.items()

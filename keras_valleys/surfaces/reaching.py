@@ -6,7 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import TOO_LARGE, as_numbers, check_kind, check_number, refusal
+from keras_valleys._checks import (
+    as_numbers,
+    as_numbers_of_points,
+    check_kind,
+    check_number,
+    refusal,
+)
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces.surface import check_directions, declared_of, plane_of
 
@@ -75,7 +81,7 @@ def reach(
     num_axes = _count_axes(objective, directions)
     vectors, start, _ = plane_of("reach", objective, directions, origin, (), num_axes)
     check_directions("reach", vectors, start, num_axes, objective.size)
-    numbers = _as_numbers_of_points(num_points, num_axes)
+    numbers = as_numbers_of_points("reach", num_points, num_axes)
     begin = np.zeros(num_axes)
     if directions is None and origin is None:  # the coordinate is the weight
         begin = objective.point().astype("float64")
@@ -168,20 +174,3 @@ def _count_axes(objective, directions):
             "Use `keras_valleys.directions.random(objective)`.",
         )
     return shape[0]
-
-
-def _as_numbers_of_points(num_points, num_axes):
-    try:
-        numbers = np.asarray(num_points)
-    except (TypeError, ValueError):
-        numbers = np.empty(0)
-    fits = numbers.ndim == 0 or (numbers.ndim == 1 and numbers.size >= num_axes)
-    within = numbers.dtype.kind in "iu" and np.all((numbers >= 2) & (numbers < TOO_LARGE))
-    if not within or not fits:
-        raise refusal(
-            "reach",
-            f"`num_points` to be {num_axes} integers >= 2 and below 2**63",
-            {"num_points": num_points},
-            "Use num_points=(51, 41).",
-        )
-    return np.broadcast_to(numbers, max(2, numbers.size))[:num_axes].tolist()

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import TOO_LARGE, as_numbers, check_kind, is_finite, refusal
+from keras_valleys._checks import as_numbers, as_numbers_of_points, check_kind, is_finite, refusal
 from keras_valleys._results import Result, counted, cut, frozen
 from keras_valleys.trajectories.measuring import Loss, measured
 from keras_valleys.trajectories.recorded import (
@@ -114,7 +114,8 @@ def near(inside, losses, start, reach):
 def axes_around(paths, directions, origin, *, num_points, margin, reach):
     """The coordinates of `keras_valleys.trajectories.span`."""
     directions, origin, paths = _checked(paths, directions, origin)
-    _check_numbers(len(directions), num_points, margin, reach)
+    numbers = as_numbers_of_points("span", num_points, len(directions))
+    _check_numbers(margin, reach)
     plane = Plane.through(origin, directions)
     rows = [inside(path.weights, plane) for path in paths]
     parts = [
@@ -130,7 +131,6 @@ def axes_around(paths, directions, origin, *, num_points, margin, reach):
             RuntimeWarning,
             stacklevel=3,
         )
-    numbers = np.broadcast_to(num_points, max(2, np.size(num_points)))[: len(directions)]
     lengths = np.linalg.norm(directions, axis=1)
     return _with_room(kept @ plane.to_coordinates, lengths, numbers, margin)
 
@@ -187,20 +187,7 @@ def _check_plane(directions, origin, size):
         )
 
 
-def _check_numbers(num_axes, num_points, margin, reach):
-    try:
-        numbers = np.asarray(num_points)
-    except (TypeError, ValueError):
-        numbers = np.empty(0)
-    fits = numbers.ndim == 0 or (numbers.ndim == 1 and numbers.size >= num_axes)
-    within = numbers.dtype.kind in "iu" and np.all((numbers >= 2) & (numbers < TOO_LARGE))
-    if not within or not fits:
-        raise refusal(
-            "span",
-            f"`num_points` to be {num_axes} integers >= 2 and below 2**63",
-            {"num_points": num_points},
-            "Use num_points=(51, 41).",
-        )
+def _check_numbers(margin, reach):
     known = is_finite(reach) or (isinstance(reach, float) and reach == np.inf)
     if not (is_finite(margin) and margin >= 0 and known and reach > 0):
         raise refusal(

@@ -35,6 +35,8 @@ def locate(ask, places, steps, limits, are_minima):
         Places `(K, 2)`, those given where nothing was found, and their losses.
     """
     given, centers = places, places.copy()
+    basis = _powers(NODES, 0, 0)
+    fit = np.linalg.pinv(basis).T
     best, error = places.copy(), np.full(len(places), np.inf)
     for n in range(WINDOWS):
         room = np.minimum(centers - limits[:, 0], limits[:, 1] - centers)
@@ -45,7 +47,7 @@ def locate(ask, places, steps, limits, are_minima):
         values = np.where(known[:, None], values, 0.0)
         lowest = np.argmin(values, axis=1)
         start = np.where(are_minima[:, None], NODES[lowest], 0.0)
-        share, residual, bend = _level_place(values, start, are_minima)
+        share, residual, bend = _level_place(values, basis, fit, start, are_minima)
         found = centers + halves * share
         errs = residual / bend * 2.0**-n
         near = np.all(np.abs(found - given) <= AT_MOST * steps, axis=1)
@@ -61,16 +63,17 @@ def locate(ask, places, steps, limits, are_minima):
     return best, ask(best)
 
 
-def _level_place(values, start, are_minima):
+def _level_place(values, basis, fit, start, are_minima):
     """Where the polynomial through values `(K, nodes)` is level, in shares of the window.
+
+    `basis` are the monomials at the nodes, and `values @ fit` their coefficients.
 
     Returns:
         The shares `(K, 2)`; the root mean square of what it leaves; its least bend. NaN where there
         is no such place of the right kind in the window.
     """
-    basis = _powers(NODES, 0, 0)
     base = values[:, :1]
-    coefficients = (values - base) @ np.linalg.pinv(basis).T
+    coefficients = (values - base) @ fit
     residual = np.sqrt(np.mean((coefficients @ basis.T - (values - base)) ** 2, axis=1))
     residual = np.maximum(residual, np.finfo(float).eps * np.abs(values).max(axis=1))
     share = start.astype(float)

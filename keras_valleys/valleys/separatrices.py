@@ -107,10 +107,8 @@ def _critical(flow, axes):
     maxima[cells[tops, 0], cells[tops, 1]] = places[tops]
     saddle = inside & (determinant < 0)
     matrices = np.stack([by_s, by_t], axis=-1).transpose(1, 0, 2)[saddle]
-    values, vectors = (
-        np.linalg.eig(matrices) if saddle.any() else (np.empty((0, 2)), np.empty((0, 2, 2)))
-    )
-    rising = np.argmax(values.real, axis=1) if saddle.any() else np.empty(0, int)
+    values, vectors = np.linalg.eig(matrices)
+    rising = np.argmax(values.real, axis=1)
     ways = vectors[np.arange(len(rising)), :, rising].real
     return places[saddle], ways, maxima
 
