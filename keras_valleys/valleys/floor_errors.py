@@ -74,19 +74,22 @@ def kinks(losses, axes, cells, noise):
     two thirds of the way to the next sample is seen there only. A kink is as large in differences
     of the fourth order as in those of the sixth, and goes down by half of that.
     """
-    found = np.zeros(len(cells))
-    for way in _ways(axes):
-        x, y = _around(losses, axes, cells, way, 3)
-        lines, cubics = (
-            np.stack([_left_over(x[:, n - k : n + k + 1], y[:, n - k : n + k + 1]) for n in MIDDLE])
-            for k in (1, 2)
-        )
-        fourth = FOURTH * np.fmax.reduce(cubics)
-        smooth = fourth <= np.maximum(SMOOTH * SECOND * np.fmax.reduce(lines), noise)
-        smooth &= np.isfinite(cubics[1])  # near an end those beside are not known
-        kink = np.fmin(fourth, SIXTH * _left_over(x, y)) / 2
-        found = np.maximum(found, np.where(smooth, kink, np.nan))
-    return found
+    rows = [_around(losses, axes, cells, way, 3) for way in _ways(axes)]
+    x, y = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    lines, cubics = (
+        _left_over(*(_windows(values, k) for values in (x, y))).reshape(3, -1) for k in (1, 2)
+    )
+    fourth = FOURTH * np.fmax.reduce(cubics)
+    noises = np.tile(noise, len(rows))
+    smooth = fourth <= np.maximum(SMOOTH * SECOND * np.fmax.reduce(lines), noises)
+    smooth &= np.isfinite(cubics[1])  # near an end those beside are not known
+    kink = np.fmin(fourth, SIXTH * _left_over(x, y)) / 2
+    return np.where(smooth, kink, np.nan).reshape(len(rows), -1).max(axis=0)
+
+
+def _windows(values, k):
+    """The `2 k + 1` around each of the three in the middle of seven, one under the other."""
+    return np.concatenate([values[:, n - k : n + k + 1] for n in MIDDLE])
 
 
 def rises(losses, axes, cells):
