@@ -75,6 +75,8 @@ def kinks(losses, axes, cells, noise):
     of the fourth order as in those of the sixth, and goes down by half of that.
     """
     rows = [_around(losses, axes, cells, way, 3) for way in _ways(axes)]
+    if not rows:  # of a single sample
+        return np.full(len(cells), np.nan)
     x, y = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     lines, cubics = (
         _left_over(*(_windows(values, k) for values in (x, y))).reshape(3, -1) for k in (1, 2)

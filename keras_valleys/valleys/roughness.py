@@ -132,8 +132,9 @@ def _noise(losses, axes):
         low, high = sizes
         known = differences[np.isfinite(differences)]
         seen = known.size >= MANY and EQUAL[0] * low < high < EQUAL[1] * low
-        seen = seen and np.percentile(known, 90) < TAIL * high * scale
-        found.append(high if seen else 0.0)
+        if not seen or np.percentile(known, 90) >= TAIL * high * scale:
+            return 0.0
+        found.append(high)
     return min(found, default=0.0)
 
 
