@@ -20,15 +20,15 @@ def slopes(values, axis, k):
     count = len(axis.nodes)
     if count == 1:
         return np.zeros_like(values)
-    found = None
+    found = np.full(values.shape, np.nan)
     stencils = [(size, size // 2) for size in SLOPE_SIZES if size <= count] + [(2, 0), (2, 1)]
     for size, before in stencils:
-        known = False if found is None else np.isfinite(found)
-        if found is None or not known.all():
+        known = np.isfinite(found)
+        if not known.all():
             where, weights = _stencils(axis, np.arange(count) - before, size, np.arange(count))
             with np.errstate(invalid="ignore", over="ignore"):
                 new = _weighted(values, k, where, weights[:, 1])
-                found = new if found is None else np.where(known, found, new)
+            found = np.where(known, found, new) if known.any() else new
     return found
 
 
