@@ -7,6 +7,7 @@ an axis whose first step is a period long is a line.
 
 import bisect
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -56,11 +57,16 @@ class Axis:
 
     def steps(self):
         """Distance from each node to the next; where there is no next, infinite."""
+        return self._steps
+
+    @functools.cached_property
+    def _steps(self):
         end = [self.stop if self.joined else np.inf]
         steps = np.diff(np.concatenate([self.nodes, end]))
         known = steps[np.isfinite(steps)]
         if known.size and np.ptp(known) <= SLACK * known.mean():
             steps[np.isfinite(steps)] = known.mean()  # rounding decides no tie
+        steps.setflags(write=False)
         return steps
 
     def sizes(self):

@@ -23,16 +23,24 @@ def slopes(values, axis, k):
     found = np.full(values.shape, np.nan)
     stencils = [(size, size // 2) for size in SLOPE_SIZES if size <= count] + [(2, 0), (2, 1)]
     for size, before in stencils:
-        if not np.isfinite(found).all():
+        known = np.isfinite(found)
+        if not known.all():
             where, weights = _stencils(axis, np.arange(count) - before, size, np.arange(count))
-            shape = [count if n == k else 1 for n in range(values.ndim)]
             with np.errstate(invalid="ignore", over="ignore"):
-                terms = [
-                    weights[:, 1, n].reshape(shape) * np.take(values, where[:, n], k)
-                    for n in range(size)
-                ]
-                found = np.where(np.isfinite(found), found, sum(terms))
+                new = _weighted(values, k, where, weights[:, 1])
+            found = np.where(known, found, new) if known.any() else new
     return found
+
+
+def _weighted(values, k, where, weights):
+    """The sums of values along axis `k` at nodes `where`, `(n, size)`, times weights."""
+    shape = [len(where) if n == k else 1 for n in range(values.ndim)]
+    total = np.take(values, where[:, 0], k) * weights[:, 0].reshape(shape)
+    for n in range(1, where.shape[1]):
+        term = np.take(values, where[:, n], k)
+        term *= weights[:, n].reshape(shape)
+        total += term
+    return total
 
 
 def doubled(values, axes):
@@ -50,13 +58,11 @@ def doubled(values, axes):
         )
         powers = (middles - axis.nodes[: len(middles)])[:, None] ** np.arange(size)
         shares = np.einsum("np,npk->nk", powers, weights[: len(middles)])
-        shape = [len(middles) if n == k else 1 for n in range(values.ndim)]
         with np.errstate(invalid="ignore", over="ignore"):
-            new = sum(
-                shares[:, n].reshape(shape) * np.take(values, where[:, n], k) for n in range(size)
-            )
-            ends = [np.take(values, (np.arange(len(middles)) + n) % count, k) for n in (0, 1)]
-            new = np.where(np.isfinite(new), new, (ends[0] + ends[1]) / 2)
+            new = _weighted(values, k, where, shares)
+            if not np.isfinite(new).all():
+                ends = [np.take(values, (np.arange(len(middles)) + n) % count, k) for n in (0, 1)]
+                new = np.where(np.isfinite(new), new, (ends[0] + ends[1]) / 2)
         length = count + len(middles)
         both = np.empty([length if n == k else size_n for n, size_n in enumerate(values.shape)])
         slices = [
@@ -81,13 +87,22 @@ def _stencils(axis, first, size, origin):
     first = first if axis.joined else np.clip(first, 0, count - size)
     where = first[:, None] + np.arange(size)
     turns, where = np.divmod(where, count)
+    steps = axis.steps()
+    if np.ptp(steps[np.isfinite(steps)]) == 0:  # most have the same weights
+        offsets, same = np.unique(first - origin, return_inverse=True)
+        return where, _weights((offsets[:, None] + np.arange(size)) * steps[0])[same]
     away = axis.nodes[where] - axis.nodes[origin % count][:, None]
     if axis.joined:
         away = away + (turns - (origin // count)[:, None]) * axis.period
+    return where, _weights(away)
+
+
+def _weights(away):
+    """Of polynomials through nodes at these distances `(n, size)`, what `_stencils` returns."""
     scale = np.abs(away).max(axis=1)[:, None, None]
-    powers = np.arange(size)
+    powers = np.arange(away.shape[1])
     matrix = (away[:, :, None] / scale) ** powers
-    return where, np.linalg.inv(matrix) / scale ** powers[:, None]
+    return np.linalg.inv(matrix) / scale ** powers[:, None]
 
 
 class Patches:
@@ -136,9 +151,9 @@ class Patches:
             wheres.append(where[cell])
             bases.append(np.einsum("np,ndpk->dnk", powers, weights[cell]))
         around = self.losses[wheres[0][:, :, None], wheres[1][:, None, :]]
-        (u0, u1, u2), (v0, v1, v2) = bases
+        u, (v0, v1, v2) = bases
         with np.errstate(invalid="ignore", over="ignore"):
-            rows = np.einsum("dna,nab->dnb", np.stack([u0, u1, u2]), around)
+            rows = np.matmul(u[:, :, None], around)[:, :, 0]
             loss, along_v, mixed, twice = (
                 np.einsum("nb,nb->n", row, v)
                 for row, v in ((rows[0], v0), (rows[0], v1), (rows[1], v1), (rows[0], v2))

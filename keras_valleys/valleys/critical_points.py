@@ -15,6 +15,8 @@ WINDOWS = 10
 ROUNDS = 12  # of Newton's method
 CLEAR = 0.1  # of the bend of a window, what its polynomial may leave
 AT_MOST = 4.0  # steps of the grid away from the sample
+SPREAD = 6.0  # standard deviations that a rounded loss may be off
+SURE = 3  # windows in a row that hold the lowest point of a kink
 
 _T = np.cos(np.pi * np.arange(NUM_NODES) / (NUM_NODES - 1))
 NODES = np.stack(np.meshgrid(_T, _T, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -32,12 +34,14 @@ def locate(ask, places, steps, limits, are_minima):
         are_minima: `(K,)`, whether a minimum is sought, or else a saddle.
 
     Returns:
-        Places `(K, 2)`, those given where nothing was found, and their losses.
+        Places `(K, 2)`, those given where nothing was found; their losses; and by how much these
+        may err, NaN where that is not known.
     """
     given, centers = places, places.copy()
     basis = _powers(NODES, 0, 0)
     fit = np.linalg.pinv(basis).T
     best, error = places.copy(), np.full(len(places), np.inf)
+    off, inside = np.full(len(places), np.nan), np.zeros(len(places), int)
     for n in range(WINDOWS):
         room = np.minimum(centers - limits[:, 0], limits[:, 1] - centers)
         halves = np.minimum(steps * 2.0**-n, np.maximum(room, 0))
@@ -54,13 +58,17 @@ def locate(ask, places, steps, limits, are_minima):
         good = known & near & (residual < CLEAR * bend)
         closer = good & (errs < error)
         best[closer], error[closer] = found[closer], errs[closer]
+        off[closer] = (SPREAD * residual + residual**2 / bend)[closer]
+        inside = np.where(known & np.all(np.abs(NODES[lowest]) < 1, axis=1), inside + 1, 0)
         # A bottom that is a kink is followed by its lowest point.
         follow = known & ~good & are_minima
         centers = np.where(good[:, None], found, centers)
         centers[follow] = (centers + halves * NODES[lowest])[follow]
         still = follow & ~np.isfinite(error)
         best[still] = centers[still]
-    return best, ask(best)
+    kink = np.isinf(error) & (inside >= SURE)
+    off[kink] = np.ptp(values, axis=1)[kink]
+    return best, ask(best), off
 
 
 def _level_place(values, basis, fit, start, are_minima):

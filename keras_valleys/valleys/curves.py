@@ -7,6 +7,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from keras_valleys.valleys.axes import Axis, Places
+from keras_valleys.valleys.floor_errors import STEEP
 
 CLOSE = 2e-7  # a bracket that needs no further look, in units of the coordinate
 NUM_POINTS = 65  # of a bracket: always as many, so that the objective is compiled once
@@ -29,6 +30,7 @@ class Line:
         beyond: Integers `(G,)`: what is on the right of each gap, a valley or -1.
         ends: Array `(M, 2)`: first and last coordinate of each valley's samples.
         first: What the leftmost place belongs to, a valley or -1.
+        errors: Array `(M,)`, how far the losses of the floors may be from those of the function.
     """
 
     axis: Axis
@@ -39,6 +41,7 @@ class Line:
     beyond: np.ndarray
     ends: np.ndarray
     first: int
+    errors: np.ndarray
 
     def sides(self):
         """Left and right coordinate of each valley and its depth, `(M, 3)`.
@@ -106,6 +109,7 @@ def read_line(axis, losses, flood, floors):
         np.array(beyond, int),
         ends,
         int(labels[0]),
+        flood.errors,
     )
 
 
@@ -180,7 +184,7 @@ def polish(line, losses, surface, objective, noise):
 
     jitter = _jitter(ask(*brackets.T)[1])
     noise = np.maximum(noise * np.abs(known[:, 1]), SPREAD * jitter)
-    low, high, found = _shut_in(ask, brackets, known[:, 0], noise)
+    low, high, found, rises = _shut_in(ask, brackets, known[:, 0], noise)
     found = _fit(ask, np.stack([low, high]), limits.T, found, noise, jitter)
     _, values = ask(found, found)
     values = values[:, 0]
@@ -191,7 +195,9 @@ def polish(line, losses, surface, objective, noise):
     if line.axis.joined:
         known[:, 0] = line.axis.wrap(known[:, 0])
     floors, ridges = np.split(known, [len(line.floors)])
-    return dataclasses.replace(line, floors=floors, ridges=ridges)
+    errors = np.where(better & np.isfinite(rises), noise + STEEP * rises, np.nan)[: len(floors)]
+    errors = np.where(np.isnan(errors), line.errors, errors)
+    return dataclasses.replace(line, floors=floors, ridges=ridges, errors=errors)
 
 
 def _between_floors(line):
@@ -246,7 +252,11 @@ def _jitter(values):
 
 
 def _shut_in(ask, brackets, found, noise):
-    """Shrink each bracket `(low, high)` around its lowest place; also gives that place."""
+    """Shrink each bracket `(low, high)` around its lowest place.
+
+    Returns:
+        The brackets' ends, that place, and how far it rises from there to the next points.
+    """
     (low, high), rows = brackets.T, np.arange(len(brackets))
     best, index = np.full(len(found), np.inf), np.arange(NUM_POINTS)
     for _ in range(ROUNDS):
@@ -257,6 +267,8 @@ def _shut_in(ask, brackets, found, noise):
         last = NUM_POINTS - 1 - np.argmax(equal[:, ::-1], axis=1)
         middle = (points[rows, at] + points[rows, last]) / 2
         found, best = np.where(lowest <= best, middle, found), np.minimum(lowest, best)
+        beside = np.stack([np.maximum(at - 1, 0), np.minimum(last + 1, NUM_POINTS - 1)])
+        rises = (values[rows, beside] - lowest).max(axis=0)
         above = values > (best + noise)[:, None]
         left = np.where(above & (index < at[:, None]), index, 0).max(axis=1)
         right = np.where(above & (index > last[:, None]), index, NUM_POINTS - 1).min(axis=1)
@@ -265,7 +277,7 @@ def _shut_in(ask, brackets, found, noise):
         if not shrinks.any():
             break
         low, high = np.where(shrinks, new_low, low), np.where(shrinks, new_high, high)
-    return low, high, found
+    return low, high, found, rises
 
 
 def _fit(ask, brackets, limits, found, noise, jitter):

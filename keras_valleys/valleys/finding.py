@@ -85,7 +85,7 @@ def find_valleys(
         if objective is not None:
             rounded = float(rounding(1.0, surface.losses.dtype))
             line = polish_line(line, losses, surface, objective, rounded)
-        places, heights = line.floors[:, :1], line.floors[:, 1]
+        places, heights, errors = line.floors[:, :1], line.floors[:, 1], line.errors
         sides = [
             (depth, right - left, (left, right)) for left, right, depth in line.sides().tolist()
         ]
@@ -94,7 +94,7 @@ def find_valleys(
         known = extremes(axes, losses, water)
         if objective is not None:
             known = polish_plane(known, axes, losses, water, surface, objective)
-        places, heights = known.floors, known.bottoms
+        places, heights, errors = known.floors, known.bottoms, known.errors
         sides = read_plane(axes, losses, water, known)
         meetings = np.column_stack([*water.passes[:2], known.heights])
     positions = list(map(tuple, places.tolist()))
@@ -104,10 +104,9 @@ def find_valleys(
     found = []
     for index, k in enumerate(order):
         depth, width, ridges = sides[k]
-        depth = np.nan if ends[k] else depth
-        found.append(
-            Valley(index, positions[k], float(heights[k]), depth, width, ridges, bool(ends[k]))
-        )
+        loss, error, ended = float(heights[k]), float(errors[k]), bool(ends[k])
+        depth, error = (np.nan, np.nan) if ended else (depth, error)
+        found.append(Valley(index, positions[k], loss, depth, width, ridges, ended, error))
     if losses.ndim == 1:
         where = line.places(ranks)
     else:

@@ -13,8 +13,9 @@ import dataclasses
 import numpy as np
 
 from keras_valleys.valleys.between_samples import Patches
+from keras_valleys.valleys.floor_errors import DOUBT, along_curve, on_plane, rises
 from keras_valleys.valleys.ravines import across, bottoms, downhill
-from keras_valleys.valleys.roughness import is_smooth, least_depths, rounding
+from keras_valleys.valleys.roughness import is_smooth, least_depths, noise_range, rounding
 from keras_valleys.valleys.separatrices import flow_basins
 
 OFFSETS: dict[int, list[tuple[int, ...]]] = {1: [(1,)], 2: [(1, 0), (0, 1), (1, 1), (1, -1)]}
@@ -35,6 +36,7 @@ class Flood:
             said how deep a valley must be.
         least: How deep a valley had to be to be counted, the largest such depth.
         dropped: How many were less deep, those not counted that are mere rounding.
+        errors: Array `(M,)`, how far the loss of each floor may lie from that of the function's.
     """
 
     labels: np.ndarray
@@ -44,6 +46,7 @@ class Flood:
     noise: np.ndarray
     least: float
     dropped: int
+    errors: np.ndarray
 
 
 def flood(losses, axes, dtype, persistence=None):
@@ -62,22 +65,25 @@ def flood(losses, axes, dtype, persistence=None):
     roots = _drain(heights, edges)
     found = np.unique(roots[finite])
     rests = np.stack(np.unravel_index(found, losses.shape), axis=-1) * 1.0
-    smooth = losses.ndim == 2 and is_smooth(losses, axes)
+    smooth, lows = losses.ndim == 2 and is_smooth(losses, axes), None
     if smooth:
         patches = Patches(losses, axes)
         owners, rests = downhill(patches, heights, roots, found)
         roots, found, rests = _kept(roots, found, owners, rests)
-        owners, rests = _level(patches, heights, roots, found, rests, edges, dtype)
+        owners, lows = _level(patches, heights, roots, found, rests, edges, dtype)
+        lows = lows[owners == found]
         roots, found, rests = _kept(roots, found, owners, rests)
     labels = np.full(losses.size, -1)
     labels[finite] = np.searchsorted(found, roots[finite])
     passes = _passes(heights, labels, edges)
     flowing, over, depths = _depths(heights[found], passes)
+    noise = noise_range(losses, axes)
     least = np.full(len(found), persistence)
     if persistence is None:
-        least = least_depths(losses, axes, found, dtype)
+        least = least_depths(losses, axes, found, dtype, noise)
     shallow = depths < least
     owners = _merge(flowing, over, shallow)
+    errors = _errors(losses, axes, roots, found, lows, dtype, noise)
     dropped = int(np.sum(shallow & (depths > rounding(heights[found], dtype))))
     kept, valleys = np.unique(owners, return_inverse=True)
     # A cell as low as the floor that it drains to is part of that floor.
@@ -96,9 +102,10 @@ def flood(losses, axes, dtype, persistence=None):
         passes = _passes(heights, labels.ravel(), edges)
     else:
         passes = _lowest(valleys[passes[0]], valleys[passes[1]], *passes[2:])
-    noise = least[kept] if persistence is None else np.zeros(len(kept))
+    doubt = least[kept] if persistence is None else np.zeros(len(kept))
     most = float(least.max(initial=0.0))
-    return Flood(labels, floors, passes, rests[kept], noise, most, dropped)
+    errors = _of_lowest(heights[found], errors, owners)[kept]
+    return Flood(labels, floors, passes, rests[kept], doubt, most, dropped, errors)
 
 
 def _kept(roots, found, owners, rests):
@@ -109,17 +116,39 @@ def _kept(roots, found, owners, rests):
     return _ends(target)[roots], found[minima], rests[minima]
 
 
+def _errors(losses, axes, roots, found, lows, dtype, noise):
+    """The errors of floors, at the middle of each plateau."""
+    heights = losses.ravel()
+    level = np.flatnonzero(heights == heights[roots])
+    level = level[np.argsort(roots[level], kind="stable")]
+    first = np.searchsorted(roots[level], found)
+    cells = level[(first + np.append(first[1:], len(level))) // 2] if len(found) else found
+    highest = np.abs(heights[cells]) + rises(losses, axes, cells)
+    noises = np.maximum(noise, rounding(highest, dtype))
+    if losses.ndim == 1:
+        return along_curve(losses, axes[0], cells, noises)
+    return on_plane(losses, axes, cells, noises, lows)
+
+
+def _of_lowest(heights, errors, owners):
+    """The errors of floors that others belong to, each of which may be the lowest in truth."""
+    lows = heights - errors
+    found = lows.copy()
+    np.fmin.at(found, owners, lows)
+    return np.where(np.isnan(errors), np.nan, heights - found)
+
+
 def _level(patches, heights, roots, found, rests, edges, dtype):
-    """The floor that each belongs to where a ravine between them is level, and their rests.
+    """The floor that each belongs to where a ravine between them is level, and how low they may be.
 
     As far as the samples can tell: the floor is deeper below the bottom of the ravine, where it
     leads on to the next, than both are known. The lowest sample is then the floor of all.
     """
+    losses, errors = bottoms(patches, rests, dtype)
     labels = np.where(np.isfinite(heights), np.searchsorted(found, roots), -1)
     a, b, cells, passes = _passes(heights, labels, edges)
     if not len(cells):
-        return found, rests
-    losses, errors = bottoms(patches, rests, dtype)
+        return found, losses - DOUBT * errors
     lowered, doubts = bottoms(patches, across(patches, cells), dtype)
     passes = np.fmin(passes, lowered - doubts)
     flowing, over, depths = _depths(losses, _lowest(a, b, cells, passes))
@@ -127,7 +156,9 @@ def _level(patches, heights, roots, found, rests, edges, dtype):
     order = np.argsort(heights[found], kind="stable")[::-1]
     lowest = np.empty(len(found), int)
     lowest[groups[order]] = found[order]
-    return lowest[groups], rests
+    lows = np.full(len(found), np.inf)
+    np.fmin.at(lows, groups, losses - DOUBT * errors)
+    return lowest[groups], lows[groups]
 
 
 def _edges(shape, axes, finite):

@@ -82,6 +82,7 @@ class Extremes:
         passes: Array `(R, 2)`.
         heights: Array `(R,)`, the losses of the passes.
         saddles: Array `(R,)`, which passes are saddles.
+        errors: Array `(M,)`, how far the losses of the floors may be from those of the function.
     """
 
     floors: np.ndarray
@@ -89,6 +90,7 @@ class Extremes:
     passes: np.ndarray
     heights: np.ndarray
     saddles: np.ndarray
+    errors: np.ndarray
 
 
 def extremes(axes, losses, water):
@@ -100,6 +102,7 @@ def extremes(axes, losses, water):
         np.stack([axis.nodes[i] for axis, i in zip(axes, where, strict=True)], axis=-1),
         water.passes[3],
         ~_only_touching(axes, losses, water, where),
+        water.errors,
     )
 
 
@@ -134,16 +137,21 @@ def polish(found, axes, losses, water, surface, objective):
         return np.asarray(objective(surface.origin + points @ surface.directions), "float64")
 
     are_minima = np.arange(len(begins)) < len(floors)
-    places, values = locate(ask, begins, steps, limits, are_minima)
+    places, values, errors = locate(ask, begins, steps, limits, are_minima)
     for k, axis in enumerate(axes):
         places[:, k] = axis.wrap(places[:, k]) if axis.joined else places[:, k]
     new = {field.name: getattr(found, field.name).copy() for field in dataclasses.fields(found)}
     sampled, measured = found.bottoms[floors], values[: len(floors)]
-    lower = measured <= sampled + rounding(sampled, surface.losses.dtype)
+    rounded = rounding(sampled, surface.losses.dtype)
+    lower = measured <= sampled + rounded
     owners = Places.nearest(axes, water.labels).at(places[: len(floors)])
     lower &= owners == floors  # or else it is the floor of another, or beside what diverged
     new["floors"][floors[lower]] = places[: len(floors)][lower]
     new["bottoms"][floors[lower]] = np.minimum(measured, sampled)[lower]
+    errors = errors[: len(floors)] + rounded
+    equal = (owners == floors) & (np.abs(measured - sampled) <= errors)
+    known = (lower | equal) & np.isfinite(errors)
+    new["errors"][floors[known]] = errors[known]
     a, b = (new["bottoms"][water.passes[n][saddles]] for n in (0, 1))
     over = values[len(floors) :] >= np.maximum(a, b)
     new["passes"][saddles[over]] = places[len(floors) :][over]

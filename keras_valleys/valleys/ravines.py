@@ -96,6 +96,8 @@ def across(patches, cells):
         radius = np.where(down, radius, radius / 4)
         places[down], loss[down] = there[down], new_loss[down]
         slope[down], second[down] = new_slope[down], new_second[down]
+        if np.abs(steps).max(initial=0.0) < AT_REST:
+            break
     found[beside] = places
     return found
 

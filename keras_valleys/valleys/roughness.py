@@ -49,7 +49,13 @@ def is_smooth(losses, axes):
     return True
 
 
-def least_depths(losses, axes, cells, dtype):
+def noise_range(losses, axes):
+    """How far the highest and the lowest of the samples differ by what each has by itself."""
+    count = int(np.count_nonzero(np.isfinite(losses)))
+    return 2 * math.sqrt(2 * math.log(max(count, 1))) * _noise(losses, axes)
+
+
+def least_depths(losses, axes, cells, dtype, noise):
     """How deep each valley must be to be counted.
 
     Args:
@@ -57,16 +63,16 @@ def least_depths(losses, axes, cells, dtype):
         axes: One `Axis` per axis.
         cells: The floors, flat indices.
         dtype: In which the losses were computed.
+        noise: What `noise_range` gives.
 
     Returns:
         Array like `cells`.
     """
-    finite = losses[np.isfinite(losses)]
     least = rounding(losses.ravel()[cells], dtype)
     if len(cells) < 2:
         return least
-    spread = 2 * math.sqrt(2 * math.log(finite.size)) * _noise(losses, axes)
-    least = np.maximum(least, spread)
+    least = np.maximum(least, noise)
+    finite = losses[np.isfinite(losses)]
     lowest, low, high = np.percentile(finite, [0, 25, 75])
     if _kinks(losses, axes, dtype, high - low) > KINKS[losses.ndim]:
         rough = ~_smooth_at(losses, axes, cells, dtype)
@@ -126,8 +132,9 @@ def _noise(losses, axes):
         low, high = sizes
         known = differences[np.isfinite(differences)]
         seen = known.size >= MANY and EQUAL[0] * low < high < EQUAL[1] * low
-        seen = seen and np.percentile(known, 90) < TAIL * high * scale
-        found.append(high if seen else 0.0)
+        if not seen or np.percentile(known, 90) >= TAIL * high * scale:
+            return 0.0
+        found.append(high)
     return min(found, default=0.0)
 
 

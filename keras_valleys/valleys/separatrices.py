@@ -18,7 +18,7 @@ import numpy as np
 from keras_valleys.valleys.between_samples import doubled, slopes
 
 COARSE = 200  # samples along an axis; between fewer of them the slope is not linear enough
-STEP = 1.0  # of a cell
+STEP = 3.0  # cells: as many as `_around_tops` covers
 START = 0.1  # of a cell, from the saddle
 ASIDE = 0.618e-6 + 0.382e-6j  # so that no curve runs through samples, as on an axis of symmetry
 DOUBT = 1 / 3  # of a piece that would change hands: then a curve was not found
@@ -60,31 +60,26 @@ def _uphill(losses, axes):
 
 def _corners(flow, axes):
     """Values at the four corners of each cell: `(2, cells_u, cells_v)` each."""
-    shifted = {}
-    for a in (0, 1):
-        for b in (0, 1):
-            values = flow
-            for k, step in ((1, a), (2, b)):
-                if axes[k - 1].joined:
-                    values = np.roll(values, -step, k)
-                else:
-                    values = np.take(values, range(step, flow.shape[k] - 1 + step), k)
-            shifted[a, b] = values
-    return shifted
+    closed = np.pad(flow, [(0, 0), *((0, int(axis.joined)) for axis in axes)], mode="wrap")
+    return [
+        closed[:, a : closed.shape[1] - 1 + a, b : closed.shape[2] - 1 + b]
+        for a in (0, 1)
+        for b in (0, 1)
+    ]
 
 
 def _critical(flow, axes):
     """Where the flow rests: saddles, the ways up from them, and for each cell the maximum in it."""
-    corners = _corners(flow, axes)
-    stack = np.stack(list(corners.values()))
-    with np.errstate(invalid="ignore"):
-        changes = np.all((stack.min(axis=0) <= 0) & (stack.max(axis=0) >= 0), axis=0)
+    rises, falls = (_corners(part, axes) for part in (flow >= 0, flow <= 0))
+    changes = np.logical_or.reduce(rises) & np.logical_or.reduce(falls)
+    changes = changes[0] & changes[1]
     cells = np.argwhere(changes)
     maxima = np.full((*changes.shape, 2), np.nan)
     if not len(cells):
         return np.empty((0, 2)), np.empty((0, 2)), maxima
     f00, f10, f01, f11 = (
-        corners[key][:, cells[:, 0], cells[:, 1]] for key in ((0, 0), (1, 0), (0, 1), (1, 1))
+        flow[:, (cells[:, 0] + a) % flow.shape[1], (cells[:, 1] + b) % flow.shape[2]]
+        for a, b in ((0, 0), (1, 0), (0, 1), (1, 1))
     )
     twist = f11 - f10 - f01 + f00
     s = t = np.full(len(cells), 0.5)
@@ -149,38 +144,69 @@ def _curves(flow, axes, saddles, ways, maxima):
     shape, rings = flow.shape[1:], [axis.joined for axis in axes]
     field = np.pad(flow, ((0, 0), *((0, int(ring)) for ring in rings)), mode="wrap")
     stride, field = field.shape[2], (field[0] + 1j * field[1]).ravel()
-    maxima = np.pad(maxima @ [1, 1j], [(0, 1 - ring) for ring in rings], constant_values=np.nan)
+    maxima = _around_tops(maxima @ [1, 1j], rings)
+    maxima = np.pad(maxima, [(0, 1 - ring) for ring in rings], constant_values=np.nan)
     maxima = np.pad(maxima, [(0, int(ring)) for ring in rings], mode="wrap").ravel()
     has_top = ~np.isnan(maxima)
-    for _ in range(8 * sum(shape)):
-        if not len(here):
-            break
-        middle = here + STEP / 2 * heading
-        cells, turns = [], 0.0
-        for x, unit, count, ring in zip(
-            (middle.real, middle.imag), (1, 1j), shape, rings, strict=True
-        ):
-            if ring:
-                turns = turns + np.floor(x / count) * count * unit
-                x = x % count
-            cells.append(np.floor(x if ring else np.minimum(np.maximum(x, 0), count - 1.5)))
-        cell = cells[0] + 1j * cells[1]
-        first = (cells[0] * stride + cells[1]).astype(int)
-        heading, goes_up = _turn(field, stride, first, middle - turns - cell, heading)
-        there = here + STEP * heading
-        arrived = has_top[first]
-        ends = arrived | ~goes_up
-        for x, count, ring in zip((there.real, there.imag), shape, rings, strict=True):
-            if not ring:
-                ends |= (x < 0) | (x > count - 1)
-        pieces.append((here, there))
-        if ends.any():
-            there[arrived] = (maxima[first] + turns)[arrived]
-            here, heading = there[~ends], heading[~ends]
-        else:
-            here = there
-    start, end = (np.concatenate(points) + ASIDE for points in zip(*pieces, strict=True))
-    return np.stack([start.real, start.imag], -1), np.stack([end.real, end.imag], -1)
+    counts, ring = np.array(shape, float), np.array(rings)
+    low = np.where(ring, -np.inf, 0.0)
+    high, last = (np.where(ring, np.inf, counts - less) for less in (1.5, 1.0))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for _ in range(8 * sum(shape)):
+            if not len(here):
+                break
+            middle = _pairs(here + STEP / 2 * heading)
+            turns = np.floor(middle / counts) * counts * ring
+            middle -= turns
+            cell = np.floor(np.minimum(np.maximum(middle, low), high))
+            first = (cell[:, 0] * stride + cell[:, 1]).astype(int)
+            heading, goes_up = _turn(field, stride, first, middle - cell, heading)
+            there = here + STEP * heading
+            arrived, places = has_top[first], _pairs(there)
+            ends = arrived | ~goes_up | ((places < low) | (places > last)).any(axis=1)
+            pieces.append((here, there))
+            if ends.any():
+                there[arrived] = (maxima[first] + turns @ [1, 1j])[arrived]
+                here, heading = there[~ends], heading[~ends]
+            else:
+                here = there
+    return _cut(*(np.concatenate(points) + ASIDE for points in zip(*pieces, strict=True)))
+
+
+def _around_tops(maxima, rings):
+    """The maximum in each cell or, where there is none in it, in one beside it."""
+    found = maxima.copy()
+    for i, j in np.argwhere(~np.isnan(maxima)).tolist():
+        for a in (-1, 0, 1):
+            for b in (-1, 0, 1):
+                cell, turns = [], 0j
+                for x, d, count, ring, unit in zip(
+                    (i, j), (a, b), maxima.shape, rings, (1, 1j), strict=True
+                ):
+                    turn, place = divmod(x + d, count)
+                    cell.append(place if ring or not turn else -1)
+                    turns += turn * count * unit
+                if min(cell) >= 0 and np.isnan(found[tuple(cell)]):
+                    found[tuple(cell)] = maxima[i, j] - turns
+    return found
+
+
+def _cut(start, end):
+    """Straight pieces, cut in parts none of which is longer than a cell along an axis."""
+    way, ends = end - start, end
+    counts = np.ceil(np.maximum(np.abs(way.real), np.abs(way.imag)).clip(1e-9)).astype(int)
+    start, part = np.repeat(start, counts), np.repeat(way / counts, counts)
+    last = np.cumsum(counts)
+    number = np.arange(len(start)) - np.repeat(last - counts, counts)
+    begin = start + number * part
+    end = np.concatenate([begin[1:], end[-1:]])
+    end[last - 1] = ends
+    return np.stack([begin.real, begin.imag], -1), np.stack([end.real, end.imag], -1)
+
+
+def _pairs(places):
+    """Complex numbers `(n,)` as pairs `(n, 2)`."""
+    return places.view(float).reshape(-1, 2)
 
 
 def _turn(field, stride, first, share, heading):
@@ -189,17 +215,17 @@ def _turn(field, stride, first, share, heading):
     Newton's step for the angle. The bend of the surface across the way is in its denominator: on a
     ridge, where steps by the slope alone would sway from side to side, it holds them.
     """
-    s, t = share.real, share.imag
-    f00, f01, f10, f11 = (field[first + n] for n in (0, 1, stride, stride + 1))
+    s, t = share.T
+    f00, f01, f10, f11 = field[first + np.array([[0], [1], [stride], [stride + 1]])]
     by_s, by_t = f10 - f00, f01 - f00
     twist = f11 - f10 - by_t
     by_t = by_t + twist * s
     back = heading.conj()  # turns the heading to the real axis
     slope = (f00 + by_s * s + by_t * t) * back
     bend = ((heading.real * by_t - heading.imag * (by_s + twist * t)) * back).imag
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        angle = slope.imag / (np.abs(slope.real) - STEP / 2 * np.minimum(bend, 0))
-        angle = np.where(np.abs(angle) <= 1, angle, np.where(np.isnan(angle), 0.0, np.sign(angle)))
+    angle = slope.imag / (np.abs(slope.real) - STEP / 2 * np.minimum(bend, 0))
+    angle = np.minimum(np.maximum(angle, -1.0), 1.0)
+    angle[np.isnan(angle)] = 0.0
     turned = heading * (1 + 1j * angle)
     return turned / np.abs(turned), slope.real > 0
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, overload
@@ -41,6 +42,11 @@ class Valley(Result):
             Around the end of a period they lie beyond the surface's ends. On a plane the
             positions of the lowest saddles to each neighboring valley, the lowest first.
         on_border: Whether the floor lies on the border of the surface. No period has a border.
+        loss_error: How far `loss` may be from the loss of the function itself at its floor there,
+            which lies between the samples: `loss` minus that is at most this nearly always. It is
+            estimated from the samples around and their noise or, for a floor that was located on
+            the `objective`, from how that jitters. NaN where nothing can be said: `on_border`, and
+            beside a sample that is not finite.
     """
 
     index: int
@@ -50,11 +56,13 @@ class Valley(Result):
     width: float
     ridges: tuple[Any, ...]
     on_border: bool = False
+    loss_error: float = math.nan
 
     def _in_short(self) -> str:
         depth = BORDER if self.on_border else f"depth {self.depth:.4g}"
+        error = "" if math.isnan(self.loss_error) else f" ± {self.loss_error:.1g}"
         return (
-            f"{self.index} at {place_text(self.position)}, loss {self.loss:.4g}, "
+            f"{self.index} at {place_text(self.position)}, loss {self.loss:.4g}{error}, "
             f"{depth}, width {self.width:.4g}"
         )
 
@@ -159,17 +167,18 @@ class Valleys(Result, Sequence[Valley]):
 
         Returns:
             The text, where `path` is `None`. On a plane its ridge is the lowest saddle. What is
-            `on_border` has no depth.
+            `on_border` has no depth, and blank is an error that is not known.
         """
         labels, line = self.surface.labels, self.labels.ndim == 1
         ridges = ["ridge left", "ridge right"] if line else [f"saddle {name}" for name in labels]
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["index", *labels, "loss", "depth", "width", *ridges])
+        writer.writerow(["index", *labels, "loss", "loss error", "depth", "width", *ridges])
         for v in self:
             ridge = v.ridges if line else next(iter(v.ridges), ("",) * len(labels))
             depth = "" if v.on_border else v.depth
-            writer.writerow([v.index, *v.position, v.loss, depth, v.width, *ridge])
+            error = "" if math.isnan(v.loss_error) else v.loss_error
+            writer.writerow([v.index, *v.position, v.loss, error, depth, v.width, *ridge])
         if path is None:
             return file.getvalue()
         write_whole(path, file.getvalue())
@@ -178,7 +187,7 @@ class Valleys(Result, Sequence[Valley]):
     def __str__(self) -> str:
         line, units = self.labels.ndim == 1, self.surface.units
         ridge = "ridges" if line else "lowest saddle"
-        rows = [["valley", *self.surface.labels, "loss", "depth", "width", ridge]]
+        rows = [["valley", *self.surface.labels, "loss", "error", "depth", "width", ridge]]
         for v in self[:MAX_ROWS]:
             position = map(coordinate_text, v.position, units)
             if line:
@@ -188,7 +197,8 @@ class Valleys(Result, Sequence[Valley]):
                 ends = ", ".join(map(coordinate_text, lowest, units[: len(lowest)]))
             width = coordinate_text(v.width, units[0] if len(set(units)) == 1 else "")
             depth = BORDER if v.on_border else f"{v.depth:.5g}"
-            numbers = [f"{v.loss:.6g}", depth, width]
+            error = "" if math.isnan(v.loss_error) else f"{v.loss_error:.1g}"
+            numbers = [f"{v.loss:.6g}", error, depth, width]
             rows.append([str(v.index), *position, *numbers, ends])
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [

@@ -18,14 +18,15 @@ def test_the_table():
     angles = Surface(np.cos(6 * phi) + 0.1 * phi, [phi], [[1.0]], [0.0], ["phi"], units="rad")
     valleys = find_valleys(angles)
     header, *rows = str(valleys).splitlines()
-    assert header.split() == ["valley", "phi", "loss", "depth", "width", "ridges"]
+    assert header.split() == ["valley", "phi", "loss", "error", "depth", "width", "ridges"]
     assert rows[1].split()[:2] == ["1", "-30.000°"]
     assert len({len(row) for row in (header, *rows)}) == 1
     read = list(csv.reader(io.StringIO(valleys.to_csv())))
-    assert read[0] == ["index", "phi", "loss", "depth", "width", "ridge left", "ridge right"]
+    numbers = ["loss", "loss error", "depth", "width", "ridge left", "ridge right"]
+    assert read[0] == ["index", "phi", *numbers]
     for row, v in zip(read[1:], valleys, strict=True):
-        numbers = [v.index, *v.position, v.loss, v.depth, v.width, *v.ridges]
-        assert (row[3] == "") == v.on_border
+        numbers = [v.index, *v.position, v.loss, v.loss_error, v.depth, v.width, *v.ridges]
+        assert (row[3] == "") == (row[4] == "") == v.on_border
         np.testing.assert_array_equal([float(cell or "nan") for cell in row], numbers)
     assert [row.count("lowest at the border") for row in rows] == [v.on_border for v in valleys]
     assert valleys[0].on_border and repr(valleys).startswith("Valleys(2 valleys, and 2 lowest at")
