@@ -9,6 +9,7 @@ import pytest
 import keras_valleys as kv
 from helpers.browser import chromium
 from helpers.served import served
+from helpers.tab import decode
 from keras_valleys import _tab
 from keras_valleys.valleys import find_valleys, shown_range
 from tensorboard_plugin_valleys import assets, payload
@@ -16,18 +17,20 @@ from tensorboard_plugin_valleys import assets, payload
 PATH = """
 const done = arguments[arguments.length - 1];
 const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0)).buffer;
-import("./path.js").then(({ Path }) => {
-  const path = new Path(bytes);
+import("./path.js").then(async ({ Path }) => {
+  const path = await Path.read(bytes);
   const { lastStep, names, derailments, numDerailments, shown } = path;
   done(JSON.stringify({
     lastStep, names, derailments, numDerailments, shown, size: path.size,
-    rows: arguments[1].map(([last, most]) => Array.from(path.rowsUpTo(last, most))),
+    rows: arguments[1].map(([last, error]) => Array.from(path.rowsUpTo(last, error))),
+    columns: [path.steps, path.losses, path.distances, path.valleys, ...path.coordinates]
+      .map((column) => Array.from(column)),
     marks: arguments[2].map(([last, most]) => path.derailmentsUpTo(last, most)),
     leaves: path.leavesSurface(),
     moved: Array.from({ length: path.size - 1 }, (_, row) => path.isMoved(row, row + 1)),
     movedAcross: [path.isMoved(0, path.size - 1), path.isMoved(0, 1)],
   }));
-}, (error) => done(String(error)));
+}).catch((error) => done(JSON.stringify(String(error))));
 """
 LIMITS = """
 const done = arguments[arguments.length - 1];
@@ -76,7 +79,9 @@ def packed(size):
     found = find_valleys(WAVE)
     known = losses, x[:, None], distances, found
     rows, past = _tab.path_rows(3 * np.arange(size), *known, no_steps=[9, 3 * (size - 1)])
-    return payload.path_payload(rows, ["x"], "SGD", shown_range(found, past.heights)), x
+    below = WAVE.losses, _tab.surface_info(WAVE, found)
+    shown = shown_range(found, past.heights)
+    return payload.path_payload(rows, ["x"], "SGD", shown, surface=below), x
 
 
 @pytest.mark.parametrize("size", [40, 20_000])
@@ -84,16 +89,19 @@ def test_a_path_shows_the_rows_and_derailments_that_it_is_told(ask, size):
     content, x = packed(size)
     length = int.from_bytes(content[:4], "little")
     header = json.loads(content[4 : 4 + length])
-    ranks, last = np.array(header["ranks"]), header["num_rows"] - 1
-    asked = [(row, most) for row in (0, 7, last // 3, last) for most in (5, int(ranks[3]), 600)]
+    last, columns = header["num_rows"] - 1, decode(content)[1]
+    asked = [(row, error) for row in (0, 7, last // 3, last) for error in (0.3, 0.03, 1 / 800)]
     got = ask(PATH, base64.b64encode(content).decode(), asked, [(last // 2, 3), (last, 10**6)])
     assert (got["size"], got["lastStep"]) == (last + 1, 3 * (size - 1)) and got["names"] == ["x"]
-    for (row, most), rows in zip(asked, got["rows"], strict=True):
-        shown = np.flatnonzero(ranks <= most)
+    level = columns.pop("level")
+    for (row, error), rows in zip(asked, got["rows"], strict=True):
+        shown = np.flatnonzero((level < np.ceil(-4 * np.log2(error))) | (level == 0))
         assert rows == [*shown[shown < row].tolist(), row]
+    for given, column in zip(got["columns"], columns.values(), strict=True):
+        np.testing.assert_array_equal(given, column)
     told = [
-        {"row": row, "step": step, "from": left, "to": entered}
-        for row, step, left, entered in header["derailments"]
+        {"row": row, "before": step, "from": left, "to": entered, "rise": rise}
+        for row, step, left, entered, rise in header["derailments"]
     ]
     assert got["derailments"] == got["marks"][1] == told and len(told) > 2
     assert got["marks"][0] == [one for one in told if one["row"] <= last // 2][-3:]
