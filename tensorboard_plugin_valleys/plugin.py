@@ -13,7 +13,7 @@ from tensorboard.plugins import base_plugin
 from tensorboard.util import tb_logging
 from werkzeug import exceptions, wrappers
 
-from tensorboard_plugin_valleys import assets, metadata, old_files, payload, reading
+from tensorboard_plugin_valleys import assets, live, metadata, old_files, payload, reading
 
 logger = tb_logging.get_logger()
 
@@ -30,7 +30,8 @@ class ValleysPlugin(base_plugin.TBPlugin):
     plugin_name = metadata.PLUGIN_NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        self._provider = context.data_provider
+        folders = live.folders_of(context.flags)
+        self._provider = live.LiveProvider(context.data_provider, folders)
 
     def is_active(self) -> bool:
         return False  # TensorBoard itself finds the plugins with data, and asks only for the others
