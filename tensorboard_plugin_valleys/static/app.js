@@ -8,6 +8,7 @@ import { Contours, Curve } from "./flat.js";
 import { chartsFor, StepChart } from "./charts.js";
 import { Space } from "./space.js";
 import { Bar, RunList } from "./controls.js";
+import { Hint } from "./hint.js";
 import { Player } from "./player.js";
 
 const POLL = 600; // milliseconds between two looks for new data
@@ -34,13 +35,14 @@ class App {
     this.player = new Player(this.store);
     this.flat = element("div", { class: "pane flat" });
     this.deep = element("div", { class: "pane deep" });
+    this.hint = new Hint(this.settings);
     this.empty = element("p", { class: "message" });
     this.stage = element("main", { class: "stage" }, this.flat, this.deep, this.empty);
     this.charts = element("section", { class: "charts", "aria-label": "Against the step" });
-    this.root = element("div", { class: "valleys" }, this.bar.node, this.runs.node, this.stage, this.charts, this.player.node);
+    this.root = element("div", { class: "valleys" }, this.bar.node, this.runs.node, this.stage, element("div", { class: "below" }, this.player.node, this.hint.node), this.charts);
     document.body.append(this.root);
     this.tip = new Tip(document.body);
-    this.space = new Space(this.deep, this.tip, this.settings, () => this.#turn());
+    this.space = new Space(this.deep, this.tip, this.settings, () => this.#turn(), (point) => this.#startHint(point));
   }
 
   async start() {
@@ -101,6 +103,11 @@ class App {
     this.draw();
   }
 
+  #startHint(point) {
+    const { surface } = this.store.scene(themeOf("light", false));
+    if (surface) this.hint.start(surface, point.slice(0, surface.axes.length));
+  }
+
   #reset() {
     this.space.reset();
     this.settings.set({ zoom: null, camera: null });
@@ -144,6 +151,8 @@ class App {
     const scene = this.store.scene(theme);
     const hasBoth = this.root.clientWidth >= NARROW && !this.root.classList.contains("tall");
     const view = this.#viewOf(scene.surface, hasBoth);
+    scene.hint = this.hint.waysOn(scene.surface);
+    this.hint.update(scene);
     this.#scene = scene;
     this.bar.update(this.store, view, hasBoth);
     this.runs.update(this.store, scene);
@@ -201,7 +210,7 @@ class App {
   #flatFor(surface) {
     const name = surface.isCurve ? "curve" : "contours";
     const make = surface.isCurve ? Curve : Contours;
-    this.#flats[name] ??= new make(this.flat, `The surface as ${surface.isCurve ? "a curve" : "a map"}, with paths; plus and minus zoom`, this.tip, this.settings);
+    this.#flats[name] ??= new make(this.flat, `The surface as ${surface.isCurve ? "a curve" : "a map"}, with paths; plus and minus zoom`, this.tip, this.settings, (point) => this.#startHint(point));
     for (const [other, chart] of Object.entries(this.#flats)) chart.canvas.hidden = other !== name;
     return this.#flats[name];
   }

@@ -71,7 +71,7 @@ export class Canvas {
   }
 
   /** A line through points of pixels; it breaks where one is not finite, or `breaks(k)`. */
-  line(xs, ys, { color, width = 1.6, dash = [], alpha = 1, breaks = null }) {
+  line(xs, ys, { color, width = 1.6, dash = [], alpha = 1, breaks = null, isWhole = false }) {
     const { context } = this;
     context.strokeStyle = color;
     context.lineWidth = width;
@@ -85,7 +85,7 @@ export class Canvas {
         before = -1;
         continue;
       }
-      if (length >= PART) {
+      if (length >= PART && !isWhole) {
         context.stroke();
         context.beginPath();
         if (before >= 0) context.moveTo(xs[before], ys[before]);

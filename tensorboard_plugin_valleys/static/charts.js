@@ -30,9 +30,11 @@ function columnOf(path, { key, label, unit }) {
 }
 
 /** The ends of the axis, and how many values are beyond: few that would dwarf all others. What a run that
- * diverged had from then on does not count. */
+ * diverged had does not count beside others, and else up to there. */
 function extent(runs, all) {
-  const columns = runs.map(({ path }, k) => all[k].filter((_, row) => !path.hasDiverged(path.steps[row])));
+  const finite = runs.map(({ path }, k) => all[k].filter((_, row) => !path.hasDiverged(path.steps[row])));
+  const whole = finite.filter((_, k) => runs[k].path.diverged === null);
+  const columns = whole.length ? whole : finite;
   let [low, high] = [Infinity, -Infinity];
   const some = [];
   for (const column of columns) {
@@ -84,6 +86,7 @@ export class StepChart extends Chart {
       this.#key = key;
       const { ends, beyond } = extent(runs, columns);
       this.begin({ x: [0, Math.max(1, lastStep)], y: ends }, { x: "step", y: this.spec.label }, { x: "", y: this.spec.unit }, theme);
+      this.canvas.dataset.ends = ends.map((end) => end.toPrecision(4)).join(" "); // for tests
       this.inside(() => runs.forEach((run, k) => this.#curve(run, columns[k])));
       const look = { color: theme.muted, align: "right", halo: theme.background };
       if (beyond) this.text(`${beyond} beyond`, this.right - 2, this.top + 4, look);

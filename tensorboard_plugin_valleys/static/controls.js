@@ -62,6 +62,18 @@ export class Bar {
   }
 }
 
+/** What each mark means, in words that a student knows. */
+function legend() {
+  const marks = [
+    ["○", "the lowest point of a valley"], ["□", "the lowest point at the border: what lies beyond was not sampled"],
+    ["●", "where a run is at this step"], ["◇", "derailed: a step led over a ridge into another valley"],
+    ["✕", "diverged: weights or loss are not finite, or far away"], ["┄", "pale: behind the surface"],
+  ];
+  const rows = marks.map(([sign, words]) => element("div", {}, element("b", {}, sign), ` ${words}`));
+  const help = element("div", {}, "Drag to turn or move, wheel or pinch to zoom, double-click to reset. Click on the surface to see where gradient descent on it leads.");
+  return element("details", { class: "legend" }, element("summary", {}, "What the marks mean"), ...rows, help);
+}
+
 export class RunList {
   constructor(settings, onFocus) {
     Object.assign(this, { settings, onFocus });
@@ -75,9 +87,9 @@ export class RunList {
     this.list = element("ul", { class: "list" });
     this.valleys = element("table", { class: "valleys-table" });
     const words = { run: "run", folder: "folder", label: "name" };
-    this.colors = choice("Colors", COLORS.map((name) => [name, `Color by ${words[name]}`]), (colors) => settings.set({ colors }));
+    this.colors = choice("Colors of runs", COLORS.map((name) => [name, `by ${words[name]}`]), (colors) => settings.set({ colors }));
     this.node = element("aside", { class: "runs" }, this.valleys, this.filter,
-      element("div", { class: "actions" }, this.count, this.colors, all, none), this.list);
+      element("div", { class: "actions" }, this.count, this.colors, all, none), this.list, legend());
     this.entries = new Map();
   }
 

@@ -2,6 +2,7 @@
 
 import { isSame, number, ticks, title } from "./format.js";
 import { Chart } from "./canvas.js";
+import { drawHint } from "./hint.js";
 import { drawMarks, drawRamp, Labels } from "./marks.js";
 import { rampColor, rgb } from "./ramp.js";
 import { levelsOf } from "./solids.js";
@@ -10,14 +11,16 @@ import { stateLines } from "./words.js";
 const ERROR = 0.8; // pixels by which a path may be drawn wrongly
 const MAX_TARGETS = 400; // places of a path that the pointer finds
 const MAX_DOTS = 200; // rows of a path that each have a dot
+const MAX_DOTTED = 6; // runs with such dots
 const MOST = 1e5; // pixels: a canvas knows no more
 const MAX_ZOOM = 200;
 
 /** What the curve and the map share: the window on the surface, paths and marks. */
 class Flat extends Chart {
-  constructor(parent, name, tip, settings) {
+  /** `onClick(point)` gets the point of the surface that was clicked. */
+  constructor(parent, name, tip, settings, onClick) {
     super(parent, name, tip, { tabindex: 0 });
-    this.settings = settings;
+    Object.assign(this, { settings, onClick });
     this.#listen();
   }
 
@@ -59,13 +62,21 @@ class Flat extends Chart {
   #listen() {
     const { canvas } = this;
     const fingers = new Map();
+    let begin = null;
+    canvas.addEventListener("pointerup", (event) => {
+      const [x, y] = this.placeOf(event);
+      const isStill = begin && Math.hypot(x - begin[0], y - begin[1]) < 4;
+      const isInside = x > this.left && x < this.right && y > this.top && y < this.bottom;
+      if (isStill && isInside && fingers.size === 1) this.onClick(this.valuesAt([x, y]));
+    });
     canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.magnify(Math.exp(-event.deltaY * 0.0016), this.placeOf(event));
     }, { passive: false });
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
-      fingers.set(event.pointerId, this.placeOf(event));
+      begin = this.placeOf(event);
+      fingers.set(event.pointerId, begin);
     });
     canvas.addEventListener("pointermove", (event) => {
       const before = fingers.get(event.pointerId);
@@ -122,7 +133,7 @@ class Flat extends Chart {
         const step = Math.ceil(rows.length / MAX_TARGETS);
         rows.forEach((row, k) => {
           const [x, y] = this.pixel(this.pointOf(placed, row));
-          if (rows.length <= MAX_DOTS && !run.isFaint) this.dot(x, y, { radius: 2.4, fill: run.color, stroke: theme.casing, width: 0.8 });
+          if (rows.length <= MAX_DOTS && layers.length <= MAX_DOTTED && !run.isFaint) this.dot(x, y, { radius: 2.4, fill: run.color, stroke: theme.casing, width: 0.8 });
           if (k % step === 0) this.target(x, y, () => stateLines(run, row, surface));
         });
       }
@@ -163,7 +174,7 @@ class Flat extends Chart {
   }
 
   drawMarks(scene) {
-    const labels = new Labels(this, [this.left, this.top, this.right, this.bottom]);
+    const labels = new Labels(this, [4, this.top, this.width - 4, this.bottom]);
     const { surface } = scene;
     drawMarks(this, scene, labels, (point) => {
       const second = surface.isCurve ? surface.heightAt(surface.wrap(point).inside) : point[1];
@@ -174,11 +185,20 @@ class Flat extends Chart {
     this.note(scene);
   }
 
+  drawHint(scene) {
+    const { surface } = scene;
+    this.inside(() => drawHint(this, scene, (point) => {
+      const { inside } = surface.wrap(point);
+      return this.pixel(surface.isCurve ? [inside[0], surface.heightAt(inside)] : inside);
+    }));
+  }
+
   /** What of a surface is not on show, and with which statistics it was evaluated. */
   note({ surface: { numDiverged, statistics, notCounted }, limits: { top, cut } }) {
-    const parts = [cut && `cut at loss ${number(top)}`, numDiverged && `${numDiverged} points diverged`, notCounted];
-    const words = parts.filter(Boolean).join("; ");
-    const lines = [words, statistics && `evaluated with ${statistics}`].filter(Boolean);
+    const known = [cut && `cut at loss ${number(top)}`, numDiverged && `${numDiverged} points diverged`, notCounted];
+    const parts = known.filter(Boolean);
+    const isWide = (words) => this.context.measureText(words).width > this.right - this.left;
+    const lines = [...(isWide(parts.join("; ")) ? parts : [parts.join("; ")]), statistics && `evaluated with ${statistics}`].filter(Boolean);
     const style = { color: this.theme.ink, align: "right", halo: this.theme.background };
     lines.forEach((line, k) => this.text(line, this.right - 4, this.top + 9 + 14 * k, style));
   }
@@ -199,6 +219,7 @@ export class Curve extends Flat {
       this.line(xs, ys, { color: theme.surface, width: 2.5 });
     });
     this.drawPaths(scene);
+    this.drawHint(scene);
     this.drawMarks(scene);
   }
 
@@ -239,6 +260,7 @@ export class Contours extends Flat {
     }
     this.context.drawImage(this.#image, this.left, this.top, this.right - this.left, this.bottom - this.top);
     this.drawPaths(scene);
+    this.drawHint(scene);
     this.drawMarks(scene);
     const color = (share) => rgb(rampColor(theme.name, share));
     const losses = ticks(limits.low, limits.top, 6).map((loss) => [loss, number(loss)]);
@@ -257,35 +279,35 @@ export class Contours extends Flat {
     const rows = cells(surface.axes[1], height, this.domain.y);
     const { name } = this.theme;
     const shades = Array.from({ length: 257 }, (_, k) => rampColor(name, k / 256));
+    const packed = Uint32Array.from(shades, ([red, green, blue]) => (255 << 24) | (blue << 16) | (green << 8) | red);
+    const pixels = new Uint32Array(image.data.buffer);
     const line = name === "dark" ? 1.45 : 0.72;
     const levels = levelsOf(limits);
     const gap = levels.length > 1 ? levels[1] - levels[0] : top - low;
-    const [first, scale] = [levels[0] ?? low, 1 / (gap || 1)];
-    let above = new Float32Array(width);
-    let here = new Float32Array(width);
-    const stripe = this.theme.side;
+    const [first, scale, shadeScale] = [levels[0] ?? low, 1 / (gap || 1), 256 / (top - low || 1)];
+    let [above, here] = [new Float64Array(width), new Float64Array(width)];
+    const samples = new Float64Array(surface.losses.length); // along one row of pixels
     for (let y = 0; y < height; y++) {
       const [k, m, v] = rows[height - 1 - y];
+      for (let i = 0; i < samples.length; i++) samples[i] = (1 - v) * surface.losses[i][k] + v * surface.losses[i][m];
       for (let x = 0; x < width; x++) {
         const [i, j, u] = columns[x];
-        const left = (1 - u) * surface.losses[i][k] + u * surface.losses[j][k];
-        const right = (1 - u) * surface.losses[i][m] + u * surface.losses[j][m];
-        const loss = (1 - v) * left + v * right;
+        const loss = (1 - u) * samples[i] + u * samples[j];
         const level = (loss - first) * scale;
         here[x] = level;
-        const at = 4 * (y * width + x);
+        const at = y * width + x;
         if (!Number.isFinite(loss)) {
-          for (let c = 0; c < 3; c++) image.data[at + c] = stripe[c];
-          image.data[at + 3] = (x + y) % 9 < 2 ? 150 : 0;
+          const [red, green, blue] = this.theme.side;
+          pixels[at] = (((x + y) % 9 < 2 ? 150 : 0) << 24) | (blue << 16) | (green << 8) | red;
           continue;
         }
-        const shade = shades[Math.round(256 * Math.min(1, Math.max(0, (loss - low) / (top - low || 1))))];
-        const slope = Math.hypot(level - (x ? here[x - 1] : level), level - (y ? above[x] : level));
+        const shade = Math.round(Math.min(256, Math.max(0, (loss - low) * shadeScale)));
+        pixels[at] = packed[shade];
+        if (!(level > -0.5 && level < levels.length - 0.5)) continue;
         const away = Math.abs(level - Math.round(level));
-        const isLevel = level > -0.5 && level < levels.length - 0.5;
-        const share = isLevel && slope > 0 ? Math.max(0, 1 - away / slope / this.ratio) : 0;
-        for (let c = 0; c < 3; c++) image.data[at + c] = shade[c] * (1 + share * (line - 1));
-        image.data[at + 3] = 255;
+        const slope = Math.hypot(level - (x ? here[x - 1] : level), level - (y ? above[x] : level));
+        const share = slope > 0 ? 1 - away / slope / this.ratio : 0;
+        if (share > 0) for (let c = 0; c < 3; c++) image.data[4 * at + c] = shades[shade][c] * (1 + share * (line - 1));
       }
       [above, here] = [here, above];
     }

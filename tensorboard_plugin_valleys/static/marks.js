@@ -28,6 +28,7 @@ export class Labels {
       below: [x, y + gap + tall], above: [x, y - gap - tall], right: [x + gap + half, y], left: [x - gap - half, y],
       "far below": [x, y + 3 * gap + tall], "far above": [x, y - 3 * gap - tall], center: [x, y],
     };
+    if (2 * half > this.right - this.left) return false;
     for (const side of sides) {
       const middle = Math.max(this.left + half, Math.min(this.right - half, places[side][0]));
       const level = Math.max(this.top + tall, Math.min(this.bottom - tall, places[side][1]));
@@ -95,6 +96,7 @@ export function drawMarks(canvas, scene, labels, locate) {
   for (const [, x, y, words] of news.slice(0, MAX_NEWS)) {
     if (Number.isFinite(x)) labels.put(words, x, y, { ...look, gap: 14, box: theme, sides: ["above", "below", "far above", "far below", "right", "left"] });
   }
+  canvas.canvas.dataset.news = news.slice(0, MAX_NEWS).map(([, , , words]) => words).join("|"); // also for tests
   for (const [valley, [x, y]] of valleys) {
     if (Number.isFinite(x)) labels.put(markWords(surface, valley), x, y, look);
   }
@@ -113,7 +115,7 @@ function lastSeen(path, surface, row) {
 }
 
 /** The ramp of colors beside a picture, with losses: what a color means. */
-export function drawRamp(canvas, { low, top, cut }, { left, top: upper, bottom }, look) {
+export function drawRamp(canvas, { low, top }, { left, top: upper, bottom }, look) {
   const { context } = canvas;
   const { theme, color, ticks, title } = look;
   const width = 11;
@@ -133,5 +135,5 @@ export function drawRamp(canvas, { low, top, cut }, { left, top: upper, bottom }
     context.stroke();
     canvas.text(`${words}`, left + width + 7, y, { color: theme.muted, align: "left", halo: theme.background });
   }
-  canvas.text(cut ? `${title}, cut` : title, left + width, upper - 13, { color: theme.ink, align: "center", halo: theme.background, within: true });
+  canvas.text(title, left + width, upper - 13, { color: theme.ink, align: "center", halo: theme.background, within: true });
 }

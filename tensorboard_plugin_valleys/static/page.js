@@ -13,6 +13,7 @@ const inlined = {
   title: data.title,
   runs: async () => data.runs,
   surface: async () => data.surface,
+  alone: async () => data.surface,
   path: async (run) => bytes(data.paths[run]),
 };
 

@@ -9,6 +9,7 @@ const MAX_TICKS = 400; // of a run above the slider
 
 export class Player {
   #frame = null;
+  #timer = null;
 
   constructor(store) {
     this.store = store;
@@ -19,10 +20,11 @@ export class Player {
       input: (event) => this.seek(Number(event.target.value)),
     });
     this.ticks = element("div", { class: "ticks", "aria-hidden": "true" });
-    this.label = element("output", { class: "step" });
+    this.label = element("span", { class: "step" });
+    this.said = element("span", { class: "said", role: "status" });
     this.speed = choice("Speed", SPEEDS.map((speed) => [speed, `${speed}×`]), (speed) => settings.set({ speed: Number(speed) }));
     const track = element("div", { class: "track" }, this.ticks, this.slider);
-    this.node = element("footer", { class: "player" }, this.button, track, this.label, this.speed);
+    this.node = element("footer", { class: "player" }, this.button, track, this.label, this.speed, this.said);
   }
 
   get playing() {
@@ -34,9 +36,20 @@ export class Player {
     this.slider.max = lastStep;
     this.slider.value = step;
     this.label.textContent = `step ${step} of ${lastStep}`;
+    this.slider.setAttribute("aria-valuetext", this.label.textContent);
+    this.#say(this.label.textContent);
     this.button.textContent = this.playing ? "❚❚ Pause" : "▶ Play";
     this.speed.value = this.store.settings.speed;
     this.#updateTicks(scene);
+  }
+
+  /** For who listens: at most once a second. */
+  #say(words) {
+    this.words = words;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      if (this.said.textContent !== this.words) this.said.textContent = this.words;
+    }, 1000);
   }
 
   seek(step) {

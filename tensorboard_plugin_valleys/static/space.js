@@ -3,6 +3,7 @@
 import { Camera, isHidden } from "./camera.js";
 import { Canvas, PART } from "./canvas.js";
 import { isSame, number, ticks, title } from "./format.js";
+import { drawHint } from "./hint.js";
 import { drawMarks, drawRamp, Labels } from "./marks.js";
 import { rampColor, rgb } from "./ramp.js";
 import { Landscape, Ring } from "./solids.js";
@@ -10,6 +11,7 @@ import { stateLines } from "./words.js";
 
 const [ERROR, MOVING_ERROR] = [0.8, 1.6]; // pixels by which a path may be drawn wrongly
 const MAX_TARGETS = 400; // places of a path that the pointer finds
+const CLICK = 30; // pixels from a click to the sample that it means
 const SETTLED = 160; // milliseconds without a move after which all is drawn finely
 const LIFT = 0.006; // of a path above its ground
 
@@ -22,9 +24,10 @@ export class Space extends Canvas {
   #camera = null;
   #surface = null;
 
-  constructor(parent, tip, settings, redraw) {
+  /** `redraw()` draws it again, and `onClick(point)` gets the point of the surface that was clicked. */
+  constructor(parent, tip, settings, redraw, onClick) {
     super(parent, "The surface in space, with paths; arrow keys turn it", tip, { tabindex: 0, class: "space" });
-    Object.assign(this, { settings, redraw });
+    Object.assign(this, { settings, redraw, onClick });
     this.#listen();
   }
 
@@ -43,7 +46,12 @@ export class Space extends Canvas {
     const view = [solid, ...camera.state, this.width, this.height];
     const drawn = scene.layers.filter(({ row }) => row >= 0);
     drawn.forEach((run) => this.#drawPath(run, scene, solid, camera, view));
+    drawHint(this, scene, (point) => {
+      const [x, y, z] = solid.place(point);
+      return Number.isFinite(z) ? camera.at(x, y, z + LIFT) : [NaN, NaN];
+    });
     const labels = new Labels(this, [2, 22, this.width - 2, this.height - 2]);
+    this.#drawScale(scene, labels);
     const lane = this.#lanes(scene, solid);
     drawMarks(this, scene, labels, (point, run, row) => {
       // Round a ring a path is on the side where it came to.
@@ -52,7 +60,6 @@ export class Space extends Canvas {
       return Number.isFinite(z) ? camera.at(x, y, z + LIFT) : [NaN, NaN];
     });
     this.#drawWords(solid, camera, labels, theme);
-    this.#drawScale(scene);
     const azimuth = camera.azimuth.toFixed(3);
     Object.assign(this.canvas.dataset, { step: scene.step, azimuth, fine: !this.#moves, milliseconds: (performance.now() - begin).toFixed(1) });
   }
@@ -229,8 +236,9 @@ export class Space extends Canvas {
     }
   }
 
-  #drawScale({ surface, limits, theme }) {
-    const tall = Math.min(180, this.height * 0.42);
+  #drawScale({ surface, limits, theme }, labels) {
+    const tall = this.width < 420 ? 70 : Math.min(180, this.height * 0.42);
+    labels.taken.push([this.width - 110, 0, this.width, tall + 34]);
     const color = (share) => rgb(rampColor(theme.name, share));
     const losses = ticks(limits.low, limits.top, 4).map((loss) => [loss, number(loss)]);
     const name = `slice ${title(surface.lossName)}`;
@@ -267,12 +275,36 @@ export class Space extends Canvas {
     this.settings.set({ camera: null });
   }
 
+  /** The sample of the surface that is seen nearest to a pixel. */
+  #click(x, y) {
+    if (!this.scene) return;
+    const { surface } = this.scene;
+    const solid = this.#solidOf(this.scene);
+    const [first, second] = surface.axes;
+    const points = surface.isCurve ? first.map((value) => [value]) : first.flatMap((value) => second.map((other) => [value, other]));
+    let [best, least] = [null, CLICK];
+    for (const point of points) {
+      const [px, py, pz] = solid.place(point);
+      if (!Number.isFinite(pz)) continue;
+      const [sx, sy] = this.#camera.at(px, py, pz + LIFT);
+      const away = Math.hypot(sx - x, sy - y);
+      if (away < least && !isHidden(solid, this.#camera.eye, px, py, pz + LIFT)) [best, least] = [point, away];
+    }
+    if (best) this.onClick(best);
+  }
+
   #listen() {
     const { canvas } = this;
     const fingers = new Map();
+    let begin = null;
+    canvas.addEventListener("pointerup", (event) => {
+      const [x, y] = this.placeOf(event);
+      if (begin && Math.hypot(x - begin[0], y - begin[1]) < 4 && fingers.size === 1) this.#click(x, y);
+    });
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
-      fingers.set(event.pointerId, this.placeOf(event));
+      begin = this.placeOf(event);
+      fingers.set(event.pointerId, begin);
     });
     canvas.addEventListener("pointermove", (event) => {
       const before = fingers.get(event.pointerId);

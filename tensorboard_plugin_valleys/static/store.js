@@ -6,7 +6,7 @@ import { DASHES, runColor } from "./theme.js";
 
 // A step of null is the end, wherever it will be.
 const DEFAULTS = {
-  step: null, view: "both", surface: null, filter: "", hidden: [], only: null, theme: "auto", speed: 1, camera: null, zoom: null, colors: "run",
+  step: null, view: "both", surface: null, filter: "", hidden: [], only: null, theme: "auto", speed: 1, camera: null, zoom: null, colors: "run", hint: null,
 };
 export const COLORS = ["run", "folder", "label"]; // what runs are colored by
 
@@ -71,6 +71,7 @@ export class Settings {
       if (!Array.isArray(value) || value.length !== size || !value.every(Number.isFinite)) this[name] = null;
     }
     if (this.zoom && !(this.zoom[0] < this.zoom[1] && this.zoom[2] < this.zoom[3])) this.zoom = null;
+    if (!Array.isArray(this.hint) || !this.hint.every(Number.isFinite) || !(this.hint.at(-1) > 0)) this.hint = null;
     if (!COLORS.includes(this.colors)) this.colors = "run";
     if (typeof this.filter !== "string") this.filter = "";
     if (!Number.isFinite(this.step)) this.step = null;
@@ -89,6 +90,7 @@ export class Settings {
   }
 }
 
+const ALONE = "alone"; // the id of one without runs
 const NONE = "none"; // in the place of a surface's id
 
 /** What an answer holds; one that holds none is as if it were missing: others are still shown. */
@@ -149,6 +151,10 @@ export class Store {
       }),
     );
     this.runs = runs.filter((run) => run !== null);
+    if (!this.runs.length && this.#source.alone && !this.surfaces.has(ALONE)) {
+      this.surfaces.set(ALONE, read(Surface, await this.#source.alone()));
+      changed = true;
+    }
     return changed;
   }
 
@@ -174,6 +180,7 @@ export class Store {
   /** The one on show. */
   get surfaceId() {
     const ids = this.surfaceIds;
+    if (!ids.length && this.surfaces.has(ALONE)) return ALONE;
     return ids.includes(this.settings.surface) ? this.settings.surface : (ids[0] ?? NONE);
   }
 

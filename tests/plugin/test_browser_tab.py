@@ -1,8 +1,6 @@
 """The view in a real Chromium: as the tab of a real TensorBoard, and as a page from disk."""
 
-import json
 import os
-import pathlib
 import shutil
 import time
 
@@ -11,10 +9,10 @@ import numpy as np
 import pytest
 
 import keras_valleys as kv
-from helpers.browser import chromium, console_errors, tensorboard, wait
+from helpers.browser import chromium, tensorboard, wait
 from helpers.lines import dense_model, rosette_model
+from helpers.view import PHONE, View
 
-DESKTOP, PHONE = (1280, 800), (390, 844)
 STEPS = 60
 RATES = {"adam": 0.0125, "sgd": 0.05}
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
@@ -80,95 +78,6 @@ def server(written):
 def browser():
     with chromium() as browser:
         yield browser
-
-
-class View:
-    """The view on display, the same in a tab and on a page."""
-
-    def __init__(self, browser, artifacts, name):
-        self.browser, self.artifacts, self.name = browser, pathlib.Path(artifacts), name
-        self.artifacts.mkdir(parents=True, exist_ok=True)
-
-    def open(self, address, size=DESKTOP):
-        metrics = {
-            "width": size[0],
-            "height": size[1],
-            "deviceScaleFactor": 1,
-            "mobile": size is PHONE,
-        }
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        self.browser.get("about:blank")
-        console_errors(self.browser)
-        self.browser.get(address)
-        if address.startswith("http"):
-            find = "iframe[src*='name=keras_valleys']"
-            frame = wait(lambda: self.browser.find_elements("css selector", find), "the frame")[0]
-            self.browser.switch_to.frame(frame)
-        wait(lambda: self.data.get("shown"), "a picture")
-        return self
-
-    def run(self, script, *arguments):
-        return self.browser.execute_script(script, *arguments)
-
-    @property
-    def data(self):
-        found = self.run("return {...document.querySelector('.valleys')?.dataset}")
-        return found or {}
-
-    @property
-    def step(self):
-        return int(self.data["step"])
-
-    @property
-    def shown(self):
-        return [name for name in self.data["shown"].split("|") if name]
-
-    @property
-    def text(self):
-        return self.run("return document.body.innerText")
-
-    def find(self, selector):
-        return self.browser.find_element("css selector", selector)
-
-    def picture(self, selector=".flat canvas:not([hidden])"):
-        """The pixels of a canvas, as PNG text."""
-        return self.run(f"return document.querySelector({json.dumps(selector)}).toDataURL()")
-
-    def wait_for_space(self):
-        """Until the view in space shows the step of the others."""
-        script = "return document.querySelector('.space').dataset.step"
-        wait(lambda: self.run(script) == self.data["step"], "the view in space")
-
-    def press(self, key):
-        event = "new KeyboardEvent('keydown', {key: arguments[0], bubbles: true})"
-        self.run(f"document.body.dispatchEvent({event})", key)
-
-    def slide(self, step):
-        script = """
-const slider = document.querySelector("input[type=range]");
-slider.value = arguments[0];
-slider.dispatchEvent(new Event("input", {bubbles: true}));
-"""
-        self.run(script, step)
-        wait(lambda: self.step == step, f"step {step}")
-
-    def choose(self, name, value):
-        script = """
-const select = document.querySelector(`select[aria-label=${arguments[0]}]`);
-select.value = arguments[1];
-select.dispatchEvent(new Event("change"));
-"""
-        self.run(script, name, value)
-
-    def keep(self, state):
-        """A screenshot of the whole window."""
-        time.sleep(0.3)
-        self.browser.save_screenshot(str(self.artifacts / f"valleys-{self.name}-{state}.png"))
-
-    def check_console(self):
-        # TensorBoard itself does not find its fonts behind a path prefix.
-        messages = console_errors(self.browser)
-        assert [message for message in messages if "/font-roboto/" not in message] == []
 
 
 @pytest.fixture(scope="module")
