@@ -96,6 +96,7 @@ class App {
   }
 
   #isRead = false;
+  #view = null;
 
   #focus(name) {
     if (this.store.focus === name) return;
@@ -175,6 +176,7 @@ class App {
     const size = this.#isLarge ? LARGE / TEXT : 1;
     const zoom = Math.max(size, shrunk > 1.25 ? Math.min(3, shrunk) : 1);
     if (this.root.style.zoom !== String(zoom)) this.root.style.zoom = zoom;
+    this.root.style.setProperty("--zoom", zoom);
     this.tip.zoom = zoom;
     this.root.classList.toggle("tall", isTall || innerWidth / zoom < SLENDER);
   }
@@ -199,12 +201,14 @@ class App {
 
   #drawStage(scene, view) {
     const { surface } = scene;
+    const isRising = this.#view === "flat" && view === "space";
+    this.#view = view;
     this.flat.hidden = surface === null || view === "space";
     this.deep.hidden = view === null || view === "flat";
     this.stage.hidden = surface === null && !this.empty.textContent;
     this.root.classList.toggle("bare", this.stage.hidden);
     if (!this.flat.hidden) this.#flatFor(surface).draw(scene);
-    if (!this.deep.hidden) this.space.draw(scene);
+    if (!this.deep.hidden) this.space.draw(scene, isRising);
   }
 
   #flatFor(surface) {

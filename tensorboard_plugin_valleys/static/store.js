@@ -171,8 +171,8 @@ export class Store {
 
   /** The surfaces that runs are on, those of most listed runs first, `NONE` for no surface last. */
   get surfaceIds() {
-    const counts = new Map(this.runs.map((run) => [this.#idOf(run), 0]));
-    for (const run of this.listedRuns) counts.set(this.#idOf(run), counts.get(this.#idOf(run)) + 1);
+    const counts = new Map(this.runs.map((run) => [this.idOf(run), 0]));
+    for (const run of this.listedRuns) counts.set(this.idOf(run), counts.get(this.idOf(run)) + 1);
     const order = (id) => counts.get(id) - (id === NONE ? 0.5 : 0);
     return [...counts.keys()].sort((a, b) => order(b) - order(a));
   }
@@ -192,7 +192,7 @@ export class Store {
     return this.surfaces.get(id)?.name ?? "no surface";
   }
 
-  #idOf({ surface }) {
+  idOf({ surface }) {
     return this.surfaces.get(surface) ? surface : NONE;
   }
 
@@ -204,12 +204,12 @@ export class Store {
   /** The runs that are listed, not hidden, and on the surface on show. */
   get shownRuns() {
     const { surfaceId, settings } = this;
-    return this.listedRuns.filter((run) => settings.isShown(run.name) && this.#idOf(run) === surfaceId);
+    return this.listedRuns.filter((run) => settings.isShown(run.name) && this.idOf(run) === surfaceId);
   }
 
   /** Where a run is that cannot be shown beside the others; "" for one that can. */
   elsewhere(run) {
-    return this.#idOf(run) === this.surfaceId ? "" : `on ${this.surfaceName(this.#idOf(run))}`;
+    return this.idOf(run) === this.surfaceId ? "" : `on ${this.surfaceName(this.idOf(run))}`;
   }
 
   get lastStep() {

@@ -27,11 +27,14 @@ def decode(packed):
         part, content = content[: width * size], content[width * size :]
         return np.frombuffer(part, "u1").reshape(width, size).T.tobytes()
 
-    columns = {"step": np.cumsum(np.frombuffer(take(8), "<i8")).astype("float64")}
+    def joined(kind):
+        numbers = np.frombuffer(take(np.dtype(kind).itemsize), kind.replace("i", "u"))
+        return np.cumsum(((numbers >> 1).view(kind) ^ -(numbers & 1).view(kind)), dtype=kind)
+
+    columns = {"step": joined("<i8").astype("float64")}
     columns["level"] = np.frombuffer(take(1), "u1")
     for name in ("loss", "distance", "valley", *header["coordinates"]):
-        bits = np.cumsum(np.frombuffer(take(4), "<i4").astype("int64")).astype("<i4")
-        columns[name] = bits.view("<f4")
+        columns[name] = joined("<i4").view("<f4")
     assert content == b""
     return header, columns
 
