@@ -19,6 +19,7 @@ from tensorboard_plugin_valleys.metadata import (
     SURFACE_TAG,
     path_tag,
 )
+from tensorboard_plugin_valleys.places import slice_heights
 
 SECONDS = 0.5  # the longest that a row waits, while others follow
 # What version 0.1 did not write: runs of both may be on one surface.
@@ -60,7 +61,8 @@ class Past:
         num_events: How many derailments, and ends of what is finite, were among them.
         step: Step of the last row in a valley.
         valley: Index of that valley, or -1.
-        heights: The least and the greatest loss on the surface; empty where none is known.
+        heights: The least and the greatest loss of the surface under the path; empty where none
+            is known.
     """
 
     num_rows: int = 0
@@ -108,20 +110,30 @@ def path_rows(steps, losses, coordinates, distances, found, past=Past(), *, no_s
             coordinates,
         ]
     )
-    past = _past(rows, len(events), past)
+    heights = _heights(rows[inside >= 0], found)
+    past = _past(rows, len(events), past, heights)
     if np.any(moved[steps > past.step]):  # led to a row in no valley
         past = dataclasses.replace(past, step=-1.0, valley=-1.0)
     return rows, past
 
 
-def _past(rows, num_events, past):
+def _heights(rows, found):
+    """The losses of the surface under rows, where they are known."""
+    if found is None or not len(rows):
+        return np.empty(0)
+    surface = closed(found.surface)
+    places = rows[:, len(COLUMNS) :]
+    heights = slice_heights(places, surface.losses, surface.coordinates, found.periodic)
+    return heights[np.isfinite(heights)]
+
+
+def _past(rows, num_events, past, heights):
     """The `Past` of rows with a past of their own."""
     inside = rows[rows[:, COLUMNS.index("valley")] >= 0]
     step, valley = past.step, past.valley
     if len(inside):
         step, valley = inside[-1, [COLUMNS.index("step"), COLUMNS.index("valley")]]
-    heights = inside[:, COLUMNS.index("loss")]
-    heights = np.append(past.heights, heights[np.isfinite(heights)])
+    heights = np.append(past.heights, heights)
     heights = (heights.min(), heights.max()) if heights.size else ()
     return Past(past.num_rows + len(rows), past.num_events + num_events, step, valley, heights)
 

@@ -1,9 +1,11 @@
 """One interactive HTML file that needs no server: to mail, or for the page of a course."""
 
 import base64
+import hashlib
 import html
 import json
 import os
+import pathlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -30,21 +32,14 @@ TEMPLATE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:;
- style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'">
+ style-src '{style_hash}'; script-src '{script_hash}'">
 <link rel="icon" href="data:,">
 <title>{title}</title>
-<style>
-{style}
-</style>
+<style>{style}</style>
 </head>
 <body>
 <script type="application/json" id="valleys-data">{data}</script>
-<script>
-{plotly}
-</script>
-<script type="module">
-{script}
-</script>
+<script type="module">{script}</script>
 </body>
 </html>
 """
@@ -59,14 +54,15 @@ def write_html(
     labels: str | Iterable[str] | None = None,
     valleys: Valleys | None = None,
     persistence: float | None = None,
-) -> None:
+) -> pathlib.Path:
     """Write a surface with the paths on it as one HTML file that moves.
 
     It shows what the tab "Valleys" shows in TensorBoard: the surface flat and in space, the paths
     up to a step that a slider moves, the valleys, the steps at which a path was derailed, and the
-    loss against the step, recorded or true as the path has it. All that it needs is in the file,
-    plotly.js too, and it loads nothing from elsewhere. A path of more than 4096 rows is thinned,
-    with its extremes and derailments kept.
+    loss against the step, recorded or true as the path has it. The path lies on the surface. All
+    that it needs is in the file, it loads nothing from elsewhere, and no other script runs in it. A
+    path of more than 4096 rows is thinned so that the picture looks the same, its extremes and
+    derailments kept.
 
     Args:
         path: Path of the file; an older file there is replaced, whole or not at all.
@@ -81,8 +77,10 @@ def write_html(
             objective; `None` finds them.
         persistence: As for `find_valleys`, where `valleys` is `None`.
 
+    Returns:
+        The path of the file.
+
     Raises:
-        ImportError: plotly is not installed.
         ValueError: The surface or a trajectory is none, the weights do not match, there are not
             as many labels as trajectories, `persistence` is negative or given with `valleys`, or
             these are another surface's.
@@ -93,31 +91,22 @@ def write_html(
     >>> x = np.linspace(-2, 3, 501)
     >>> wave = keras_valleys.surfaces.Surface(np.cos(np.pi * x), [x], [[1.0]], [0.0], ["x"])
     >>> steps = keras_valleys.trajectories.Trajectory([0, 1], [[-0.2], [0.3]], [0.8, 0.6], "SGD")
-    >>> page = os.path.join(tempfile.mkdtemp(), "wave.html")
-    >>> keras_valleys.pages.write_html(page, wave, steps)
-    >>> os.path.getsize(page) < 6e6
-    True
+    >>> page = keras_valleys.pages.write_html(tempfile.mkdtemp() + "/wave.html", wave, steps)
+    >>> page.name, page.stat().st_size < 150_000
+    ('wave.html', True)
     """
     path = local_path("write_html", path=path)
     paths = _checked(surface, trajectories)
     found = shown_valleys("write_html", surface, valleys, persistence)
     surface = found.surface
     names = _names(paths, labels)
-    plotly = assets.plotly_path()
-    if plotly is None:
-        raise refusal(
-            "write_html",
-            "plotly, whose script becomes part of the page",
-            "no installed plotly",
-            f"Use {assets.INSTALL}",
-            ImportError,
-        )
     title = f"{surface.loss_name.replace('_', ' ')}" if title is None else str(title)
     drawn = closed(surface)
-    packed = [_packed(*pair, surface, found) for pair in zip(names, paths, strict=True)]
+    below = drawn.losses, surface_info(drawn, found)
+    packed = [_packed(*pair, surface, found, below) for pair in zip(names, paths, strict=True)]
     data = {
         "title": title,
-        "surface": payload.surface_payload(drawn.losses, surface_info(drawn, found)),
+        "surface": payload.surface_payload(*below),
         "runs": [
             {"name": name, "number": k, "color": optimizer_color(name), "surface": "surface"}
             for k, name in enumerate(names)
@@ -127,15 +116,24 @@ def write_html(
         },
     }
     # In a script "<" could begin the tag that ends it.
-    text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    style = (assets.STATIC / assets.STYLE).read_text("utf-8")
+    script = assets.one_script("page.js")
     page = TEMPLATE.format(
         title=html.escape(title),
-        style=(assets.STATIC / assets.STYLE).read_text("utf-8"),
+        style=style,
+        style_hash=_hash(style),
         data=text,
-        plotly=plotly.read_text("utf-8").replace("</script", "<\\/script"),
-        script=assets.one_script("page.js"),
+        script=script,
+        script_hash=_hash(script),
     )
     write_whole(path, page)
+    return pathlib.Path(path)
+
+
+def _hash(text):
+    """As a policy names a script or a style that may be in the page; no other one runs."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _checked(surface, trajectories):
@@ -165,14 +163,13 @@ def _names(trajectories, labels):
     return names
 
 
-def _packed(name, trajectory, surface, found):
+def _packed(name, trajectory, surface, found, below):
     """The path as the browser takes it."""
     beside = on_surface(trajectory, surface)
     inside = surface.origin.size == surface.losses.ndim
     distances = np.full(len(trajectory), np.nan) if inside else beside.distances
-    losses = trajectory.losses
-    known = losses, beside.coordinates, distances, found
+    known = trajectory.losses, beside.coordinates, distances, found
     rows, past = path_rows(trajectory.steps, *known, no_steps=trajectory.no_steps)
     shown = shown_range(found, past.heights)
-    options = {"units": surface.units, "loss_kind": trajectory.loss_kind}
+    options = {"surface": below, "units": surface.units, "loss_kind": trajectory.loss_kind}
     return payload.path_payload(rows, surface.labels, name, shown, **options)

@@ -83,12 +83,9 @@ def save_pictures(folder, data, model, surface, path):
 
 
 def save_page(folder, surface, paths):
-    """The same to play with, where plotly is installed; what there is to say of it."""
-    try:
-        kv.pages.write_html(folder / "index.html", surface, paths, title=folder.name)
-    except ImportError:
-        return "A page to play with needs plotly: pip install plotly"
-    return f"Open in a browser: {folder / 'index.html'}"
+    """The same to play with; what there is to say of it."""
+    page = kv.pages.write_html(folder / "index.html", surface, paths, title=folder.name)
+    return f"Open in a browser: {page}"
 
 
 def save_teaser(folder, data, options):

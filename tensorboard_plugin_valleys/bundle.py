@@ -35,6 +35,7 @@ EXPORT_HERE = re.compile(
 )
 PAIR = re.compile(r"([\w$]+)(?:\s+as\s+([\w$]+))?")
 
+SPACES = re.compile(r" *([{}()\[\];,=<>*?:&|!]) *")  # which a sign needs on neither side
 
 Taken: TypeAlias = list[tuple[str, str]] | str  # pairs of names, or one for all
 
@@ -80,7 +81,7 @@ def one_script(folder: str | os.PathLike[str], entry: str) -> str:
         patterns = [_braces(taken) for _, taken in module.imports]
         lines += [
             f"modules[{json.dumps(module.name)}] = (({', '.join(patterns)}) => {{",
-            module.code.strip("\n"),
+            short(module.code),
             f"return {_braces(module.exports.items())};",
             f"}})({', '.join(files)});",
         ]
@@ -161,8 +162,34 @@ def blanked(text: str) -> str:
     return "".join(code)
 
 
-def _blank(text, code, position, nested=False):
-    """Blank the code from a position on, or a part in braces there; where that ends."""
+def short(text: str) -> str:
+    r"""The text without comments, indentation and blanks that mean nothing.
+
+    What strings, templates and regular expressions hold stays, and so do all lines.
+
+    Example:
+
+    >>> short("let a = 'b  // c'; // d\n\n  f(`\n  e`);")
+    "let a='b  // c';\nf(`\n  e`);"
+    """
+    spots: list = []
+    _blank(text, list(text), 0, spots=spots)
+    parts, end = [], 0
+    for start, stop in [*spots, (len(text), len(text))]:
+        parts.append(SPACES.sub(r"\1", re.sub(r"[ \t]*\n\s*", "\n", text[end:start])))
+        if not COMMENT.match(text, start):
+            parts.append(text[start:stop])
+        elif text.startswith("/*", start):
+            parts.append(" ")
+        end = stop
+    return "".join(parts).strip()
+
+
+def _blank(text, code, position, nested=False, spots=None):
+    """Blank the code from a position on, or a part in braces there; where that ends.
+
+    `spots` takes where what is no code begins and ends.
+    """
     depth = 0
     while position < len(text):
         end = _end_of_text(text, code, position)
@@ -170,6 +197,8 @@ def _blank(text, code, position, nested=False):
             depth += {"{": 1, "}": -1}.get(text[position], 0)
             position += 1
         else:
+            if spots is not None:
+                spots.append((position, end))
             margin = 0 if COMMENT.match(text, position) else 1  # the quotes stay
             for k in range(position + margin, end - margin):
                 code[k] = text[k] if text[k] == "\n" else " "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorboard_plugin_valleys.metadata import COLUMNS
+from tensorboard_plugin_valleys.places import slice_heights
 from tensorboard_plugin_valleys.thinning import extremes
 
 NUM_COLUMNS = 4  # step, loss, distance and valley, before the coordinates
@@ -48,15 +49,30 @@ def _powers_of_three(numbers):
     return np.gcd(numbers, 3**30)
 
 
+def shown_with(losses: np.ndarray, info: dict[str, Any], rows: np.ndarray) -> list[float]:
+    """The lowest and the highest loss to show of a surface, and of a path on it.
+
+    Args:
+        losses: Array of shape `(n_1,)` or `(n_1, n_2)`.
+        info: What else is known of the surface, as `payload` says.
+        rows: Rows `(T, 4 + K)` of the path.
+    """
+    inside = rows[rows[:, COLUMNS.index("valley")] >= 0, NUM_COLUMNS:]
+    if inside.shape[1] != losses.ndim:
+        return shown_range(losses, info["valleys"])
+    heights = slice_heights(inside, losses, info["coordinates"], info["periods"])
+    return shown_range(losses, info["valleys"], heights)
+
+
 def shown_range(
-    losses: np.ndarray, valleys: Sequence[dict[str, Any]], rows: np.ndarray | None = None
+    losses: np.ndarray, valleys: Sequence[dict[str, Any]], heights: np.ndarray | None = None
 ) -> list[float]:
     """The lowest and the highest loss to show of a surface, and of a path on it.
 
     Args:
         losses: Array of shape `(n_1,)` or `(n_1, n_2)`.
         valleys: List of dictionaries with `loss` and `depth`, `None` for an infinite one.
-        rows: Rows of the path, completed or not; `None` for none.
+        heights: Losses of the surface under the path; `None` for none.
 
     Returns:
         List of two floats.
@@ -75,10 +91,8 @@ def shown_range(
         most = max(np.quantile(finite, 0.97), top)
         ridges = [valley["loss"] + (valley["depth"] or 0.0) for valley in valleys]
         top = float(max([top, *(ridge for ridge in ridges if ridge <= most)]))
-    heights = np.empty(0)
-    if rows is not None:
-        heights = rows[rows[:, COLUMNS.index("valley")] >= 0, COLUMNS.index("loss")]
-        heights = heights[np.isfinite(heights)]
+    heights = np.empty(0) if heights is None else np.asarray(heights, "float64")
+    heights = heights[np.isfinite(heights)]
     if heights.size:
         room = (4 if losses.ndim == 1 else 2) * (top - low) if top > low else np.inf
         top = max(top, min(float(heights.max()), low + room))

@@ -25,12 +25,20 @@ was.
 `path_payload` packs a path in bytes, all little-endian:
 
     uint32               length of the header
-    header               JSON, padded with spaces so that what follows begins at a multiple of 8
-    float64 (n,)         step of each row
-    float32 (3 + K, n)   loss, distance from the surface, index of the valley (-1 for none), and
-                         the K coordinates; NaN where unknown
+    header               JSON
+    columns              the rest, compressed by zlib
 
-with this header:
+The columns: the step of each row, as int64; its level, as uint8; and as float32 its loss, its
+distance from the surface, the index of its valley (-1 for none), and the K coordinates, NaN where
+unknown. Numbers of more than one byte are written as differences d, of their bits taken as
+integers, from the row before, d as 2 d, or as -2 d - 1 where it is negative; then all lowest bytes,
+all second ones and so on: alike bytes stand together.
+
+The level of a row says when it is drawn on the surface: where the drawing may be wrong by less than
+2**(-level / 4) of the size of the picture (see `thinning.tolerances`). A row of level `CHARTS_ONLY`
+is there for the charts alone.
+
+The header:
 
     label                the name of the run
     loss_kind            what its losses are: "recorded", of each step's batch in training mode, or
@@ -38,17 +46,20 @@ with this header:
     coordinates, units   the names of the coordinates, and their units
     num_rows, total_rows number n of the rows that are here, and of all
     last_step            step of the last row, -1 where there is none
-    ranks                of each row: in a picture with room for so many rows it is shown
     num_derailments      number of all derailments
-    derailments          list of [row, step, from, to] of those whose row is here: the first row in
-                         the valley `to`, and the step of the last one in the valley `from`
+    derailments          list of [row, step, from, to, rise] of those whose row is here: the first
+                         row in the valley `to`, the step of the last one in the valley `from`, and
+                         how much the loss rose between these two, null where that is not known
     no_steps             rows to which, or to a row left out before them, no step led
     shown                the lowest and the highest loss to show of the surface with this path, or
                          null
+    diverged             step of the first of the rows at the end that are not finite, or `FAR`
+                         away from the surface; null for a path that does not end so
 """
 
 import json
 import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,9 +68,14 @@ from numpy.typing import ArrayLike
 
 from tensorboard_plugin_valleys import old_files
 from tensorboard_plugin_valleys.metadata import COLUMNS
-from tensorboard_plugin_valleys.thinning import evenly, extremes, ranks
+from tensorboard_plugin_valleys.places import drawn_columns
+from tensorboard_plugin_valleys.thinning import evenly, extremes, ranks, tolerances
 
-MAX_ROWS = 4096  # of a path
+MAX_ROWS = 4096  # of a path in the charts
+MAX_DRAWN = 20_000  # rows of a path on the surface
+FINEST = 52  # the level up to which rows are sent: 2**-13 of the picture, for a zoom of ten
+FAR = 100  # sizes of the surface away from it: a path that ends there diverged
+CHARTS_ONLY = 255  # level of a row that is not drawn on the surface
 MAX_CURVE = 4096  # points of a 1-D surface
 MAX_SIDE = 201  # points of each axis of a 2-D surface
 
@@ -94,8 +110,23 @@ def surface_payload(losses: ArrayLike, info: dict[str, Any]) -> dict[str, Any]:
         "resolution": list(values.shape),
         "num_diverged": int(np.sum(~np.isfinite(values))),
         "coordinates": [axis[rows].tolist() for axis, rows in zip(axes, kept, strict=True)],
-        "losses": finite_or_null(values[np.ix_(*kept)]),
+        "losses": _rounded(finite_or_null(values[np.ix_(*kept)]), _digits(values)),
     }
+
+
+def _digits(values):
+    """As many as tell a ten-millionth of what the losses differ by, and of each of them."""
+    finite = values[np.isfinite(values)]
+    span = np.ptp(finite) if finite.size else 0.0
+    times = np.abs(finite).max() / span if span > 0 else 1.0
+    return int(np.clip(7 + np.ceil(np.log10(max(times, 1.0))), 7, 17))
+
+
+def _rounded(values, digits):
+    """Nested lists of numbers with so many digits."""
+    if isinstance(values, list):
+        return [_rounded(value, digits) for value in values]
+    return None if values is None else float(f"{values:.{digits}g}")
 
 
 def units_of(names: Sequence[str], units: Sequence[str] | None = None) -> list[str]:
@@ -109,6 +140,7 @@ def path_payload(
     label: str = "",
     shown: ArrayLike | None = None,
     *,
+    surface: tuple[ArrayLike, dict[str, Any]] | None = None,
     units: Sequence[str] | None = None,
     loss_kind: str = "recorded",
 ) -> bytes:
@@ -120,6 +152,7 @@ def path_payload(
         names: The names of the K coordinates.
         label: Name of the run, as in a legend.
         shown: The lowest and the highest loss to show of the surface with this path.
+        surface: The losses of the surface that it is drawn on, and its info; `None` for none.
         units: The units of the coordinates; `None` for none.
         loss_kind: What the losses are, "recorded" or "true".
 
@@ -129,19 +162,19 @@ def path_payload(
     Example:
 
     >>> rows = np.array([[0, 0.5, np.nan, 1, 0.7], [1, 0.4, np.nan, 0, 0.2]])
-    >>> len(path_payload(rows, ["phi"])) % 8
-    0
+    >>> packed = path_payload(rows, ["phi"])
+    >>> json.loads(packed[4 : 4 + packed[0]])["derailments"]
+    [[1, 0, 1, 0, -0.1]]
     """
     table = np.asarray(rows, "float64")
     if table.shape[-1] == old_files.NUM_COLUMNS + len(names):
         table = old_files.completed_rows(table)
     table = table.reshape(-1, len(COLUMNS) + len(names))
-    column = dict(zip(COLUMNS, table.T, strict=False))
-    rank = ranks(column["stride"], column["event_stride"])
-    kept = np.flatnonzero(rank <= MAX_ROWS)
-    derailed = np.flatnonzero(column["left"][kept] >= 0)
+    column, coordinates = dict(zip(COLUMNS, table.T, strict=False)), table[:, len(COLUMNS) :]
+    level = _levels(coordinates, column["no_step"], surface)
+    charted = ranks(column["stride"], column["event_stride"]) <= MAX_ROWS
+    kept = np.flatnonzero(charted | (level < CHARTS_ONLY))
     moves = np.cumsum(column["no_step"])[kept]
-    parts = [column[name][kept[derailed]] for name in ("left_at", "left", "valley")]
     header = {
         "label": label,
         "loss_kind": loss_kind,
@@ -150,20 +183,66 @@ def path_payload(
         "num_rows": len(kept),
         "total_rows": len(table),
         "last_step": int(table[-1, 0]) if len(table) else -1,
-        "ranks": rank[kept].tolist(),
         "num_derailments": int(np.sum(column["left"] >= 0)),
-        "derailments": np.column_stack([derailed, *parts]).astype(int).tolist(),
+        "derailments": _derailments(column, kept),
         "no_steps": np.flatnonzero(np.diff(moves, prepend=0)).tolist(),
         "shown": None if shown is None else finite_or_null(shown),
+        "diverged": _diverged(column["step"], column["loss"], coordinates, surface),
     }
-    text = json.dumps(header, allow_nan=False).encode()
-    text += b" " * (-(4 + len(text)) % 8)
-    sent = ["loss", "distance", "valley"]
-    columns = [*(column[name] for name in sent), *table[:, len(COLUMNS) :].T]
+    columns = [*(column[name] for name in ("loss", "distance", "valley")), *coordinates.T]
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in the picture
-        packed = np.stack(columns)[:, kept].astype("<f4")
-    steps = column["step"][kept].astype("<f8")
-    return b"".join((struct.pack("<I", len(text)), text, steps.tobytes(), packed.tobytes()))
+        floats = [each[kept].astype("<f4").view("<i4") for each in columns]
+    parts = [_packed(column["step"][kept].astype("<i8")), level[kept].astype("u1").tobytes()]
+    content = zlib.compress(b"".join([*parts, *map(_packed, floats)]), 9)
+    text = json.dumps(header, allow_nan=False).encode()
+    return b"".join((struct.pack("<I", len(text)), text, content))
+
+
+def _packed(values):
+    """Differences of integers, small ones of both signs as small numbers, byte after byte."""
+    ways = np.diff(values, prepend=values.dtype.type(0)).astype(values.dtype)
+    numbers = (ways << 1) ^ (ways >> (8 * values.itemsize - 1))
+    return numbers.view("u1").reshape(-1, values.itemsize).T.tobytes()
+
+
+def _levels(coordinates, no_step, surface):
+    """Of each row, the level up from which it is drawn on the surface."""
+    if surface is None or coordinates.shape[1] != np.ndim(surface[0]) or not len(coordinates):
+        return np.full(len(coordinates), CHARTS_ONLY)
+    errors = tolerances(drawn_columns(coordinates, *surface), no_step == 0)
+    with np.errstate(divide="ignore"):
+        levels = np.clip(np.floor(-4 * np.log2(errors)), 0, CHARTS_ONLY)
+    numbers = np.cumsum(np.bincount(levels.astype(int), minlength=CHARTS_ONLY + 1))
+    finest = min(FINEST, int(np.searchsorted(numbers, MAX_DRAWN, side="right")) - 1)
+    return np.where(levels <= finest, levels, CHARTS_ONLY)
+
+
+def _derailments(column, kept):
+    """Those whose first row is kept; the loss before is that of the row they left."""
+    rows = kept[column["left"][kept] >= 0]
+    before = np.searchsorted(column["step"], column["left_at"][rows])
+    with np.errstate(invalid="ignore"):
+        rises = finite_or_null(column["loss"][rows] - column["loss"][before])
+    numbers = [np.searchsorted(kept, rows), *(column[key][rows] for key in ("left_at", "left"))]
+    told = np.column_stack([*numbers, column["valley"][rows]]).astype(int).tolist()
+    return [[*each, _short(rise)] for each, rise in zip(told, rises, strict=True)]
+
+
+def _short(number):
+    return None if number is None else float(f"{number:.4g}")
+
+
+def _diverged(steps, losses, coordinates, surface):
+    """The step of the first row of those at the end that are not finite, or far, far away."""
+    lost = ~np.all(np.isfinite(coordinates), axis=1) | np.isinf(losses)
+    if surface is not None and coordinates.shape[1] == np.ndim(surface[0]):
+        axes, periods = surface[1]["coordinates"], surface[1]["periods"]
+        for column, axis, period in zip(coordinates.T, axes, periods, strict=True):
+            if period is None:
+                lost |= np.abs(column - axis[0]) > FAR * ((axis[-1] - axis[0]) or 1.0)
+    known = np.flatnonzero(~lost)
+    first = known[-1] + 1 if len(known) else 0
+    return int(steps[first]) if first < len(steps) else None
 
 
 def finite_or_null(values: ArrayLike) -> list[Any]:

@@ -1,12 +1,11 @@
 """The server side of the tab: lists the runs, and serves surfaces, paths and the view itself."""
 
-import functools
-import gzip
 import json
 import math
 from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
+import numpy as np
 from tensorboard import errors, plugin_util
 from tensorboard.backend import http_util
 from tensorboard.data import provider
@@ -14,7 +13,7 @@ from tensorboard.plugins import base_plugin
 from tensorboard.util import tb_logging
 from werkzeug import exceptions, wrappers
 
-from tensorboard_plugin_valleys import assets, metadata, old_files, payload, reading
+from tensorboard_plugin_valleys import assets, live, metadata, old_files, payload, reading
 
 logger = tb_logging.get_logger()
 
@@ -31,7 +30,8 @@ class ValleysPlugin(base_plugin.TBPlugin):
     plugin_name = metadata.PLUGIN_NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        self._provider = context.data_provider
+        folders = live.folders_of(context.flags)
+        self._provider = live.LiveProvider(context.data_provider, folders)
 
     def is_active(self) -> bool:
         return False  # TensorBoard itself finds the plugins with data, and asks only for the others
@@ -46,7 +46,6 @@ class ValleysPlugin(base_plugin.TBPlugin):
         files = [path for path in sorted(assets.STATIC.iterdir()) if path.suffix in TYPES]
         apps = {f"/{path.name}": _file_app(path) for path in files}
         routes = {
-            "/plotly.js": _plotly,
             "/runs": self._runs,
             "/surface": self._surface,
             "/path": self._path,
@@ -86,20 +85,25 @@ class ValleysPlugin(base_plugin.TBPlugin):
         found = self._read(request, run, [*chunks, metadata.SHOWN_TAG]) if chunks else {}
         parts = [found[tag] for tag in chunks if tag in found]
         rows = reading.table(parts, columns, len(names))
+        surface = self._surface_below(request, run, tags)
         shown = reading.shown(found.get(metadata.SHOWN_TAG))
-        if chunks and columns == reading.OLD_COLUMNS:
-            shown = self._shown_in_old_file(request, run, tags, rows)
+        if surface is not None and columns == reading.OLD_COLUMNS:
+            shown = np.array(old_files.shown_with(surface[0], surface[1], rows))
         kinds = {reading.loss_kind(tags[tag].plugin_content) for tag in chunks}
         kind = "true" if kinds == {"true"} else "recorded"
-        packed = payload.path_payload(rows, names, label, shown, units=units, loss_kind=kind)
+        options = {"surface": surface, "units": units, "loss_kind": kind}
+        packed = payload.path_payload(rows, names, label, shown, **options)
         return http_util.Respond(request, packed, "application/octet-stream")
 
-    def _shown_in_old_file(self, request, run, tags, rows):
+    def _surface_below(self, request, run, tags):
+        """The surface that a path is drawn on; `None` where there is none."""
         try:
             losses, info = self._read_surface(request, run, tags)
         except errors.NotFoundError:
             return None
-        return old_files.shown_range(losses, info["valleys"], rows)
+        if "shown" not in info:
+            info = {**info, "shown": old_files.shown_range(losses, info["valleys"])}
+        return losses, info
 
     def _read_surface(self, request, run, tags):
         """The losses and the info of a run's surface."""
@@ -192,18 +196,3 @@ def _app(function: Callable[[wrappers.Request], wrappers.Response]) -> WSGIAppli
 def _file_app(path):
     content = path.read_bytes()
     return _app(lambda request: http_util.Respond(request, content, TYPES[path.suffix]))
-
-
-def _plotly(request):
-    packed = _packed_plotly()
-    if packed is None:
-        raise errors.NotFoundError(f"The 3-D views need plotly: {assets.INSTALL}")
-    return http_util.Respond(
-        request, packed, "text/javascript", content_encoding="gzip", expires=3600
-    )
-
-
-@functools.cache
-def _packed_plotly():
-    path = assets.plotly_path()
-    return None if path is None else gzip.compress(path.read_bytes(), 3, mtime=0)

@@ -343,7 +343,12 @@ class SurfaceBoard(StepCallback):
         return None if self.objective is None else self.objective(self.objective.point())
 
     def _hyperparameters(self, place):
-        starts = {f"start_{tag}": float(f"{value:.7g}") for tag, value in self._named(place)}
+        units = self._units or (() if self.surface is None else self.surface.units)
+        starts = {}
+        for (tag, value), unit in zip(self._named(place), [*units, "", ""], strict=False):
+            is_angle = unit == "rad"  # in the unit of the tab, and of pictures
+            name = f"start_{tag}_degrees" if is_angle else f"start_{tag}"
+            starts[name] = float(f"{math.degrees(value) if is_angle else value:.7g}")
         return {**self._settings(), **starts, **self.hparams}
 
     def _report(self, places, ended=""):

@@ -8,36 +8,41 @@ import { Contours, Curve } from "./flat.js";
 import { chartsFor, StepChart } from "./charts.js";
 import { Space } from "./space.js";
 import { Bar, RunList } from "./controls.js";
+import { Hint } from "./hint.js";
 import { Player } from "./player.js";
 
 const POLL = 600; // milliseconds between two looks for new data
 const NARROW = 900; // pixels below which two views do not fit side by side
-
-const NOTHING = "No run has a path yet. Train with keras_valleys.callbacks.SurfaceBoard.";
+const TALL = 0.8; // width over height below which all is in one column
+const SLENDER = 720; // pixels below which it is as well
+const TEXT = 13; // pixels, in style.css
+const LARGE = 20; // of the text for a projector
 
 class App {
   #queued = false;
   #looking = false;
   #charts = [];
   #flats = {};
+  #isLarge = false;
 
   constructor(source, host) {
     this.source = source;
     this.host = host;
     this.settings = new Settings(host);
     this.store = new Store(source, this.settings);
-    this.bar = new Bar(this.settings);
-    this.runs = new RunList(this.settings);
+    this.bar = new Bar(this.settings, { reset: () => this.#reset(), save: () => this.#save(), present: () => this.#present() });
+    this.runs = new RunList(this.settings, (name) => this.#focus(name));
     this.player = new Player(this.store);
     this.flat = element("div", { class: "pane flat" });
     this.deep = element("div", { class: "pane deep" });
+    this.hint = new Hint(this.settings);
     this.empty = element("p", { class: "message" });
     this.stage = element("main", { class: "stage" }, this.flat, this.deep, this.empty);
     this.charts = element("section", { class: "charts", "aria-label": "Against the step" });
-    this.root = element("div", { class: "valleys" }, this.bar.node, this.runs.node, this.stage, this.charts, this.player.node);
+    this.root = element("div", { class: "valleys" }, this.bar.node, this.runs.node, this.stage, element("div", { class: "below" }, this.player.node, this.hint.node), this.charts);
     document.body.append(this.root);
     this.tip = new Tip(document.body);
-    this.space = new Space(this.deep, source);
+    this.space = new Space(this.deep, this.tip, this.settings, () => this.#turn(), (point) => this.#startHint(point));
   }
 
   async start() {
@@ -45,7 +50,9 @@ class App {
     this.settings.onChange(() => this.draw());
     this.host.onTheme(() => this.draw());
     document.addEventListener("keydown", (event) => this.player.key(event));
-    new ResizeObserver(() => this.draw()).observe(this.root);
+    const sizes = new ResizeObserver(() => this.draw());
+    for (const node of [this.root, this.flat, this.deep, this.charts]) sizes.observe(node);
+    addEventListener("resize", () => this.draw());
     this.draw();
     await this.#look();
     if (this.source.live) this.host.onReload?.(() => this.#look());
@@ -54,12 +61,17 @@ class App {
 
   /** Draw with the next frame, once. */
   draw() {
+    this.#scene = null;
     if (this.#queued) return;
     this.#queued = true;
-    requestAnimationFrame(() => {
-      this.#queued = false;
-      this.#drawNow();
-    });
+    requestAnimationFrame(() => this.#drawNext());
+  }
+
+  #drawNext() {
+    this.#queued = false;
+    if (this.#scene === null) return this.#drawNow();
+    if (!this.deep.hidden) this.space.draw(this.#scene);
+    this.bar.updateReset();
   }
 
   async #poll() {
@@ -76,23 +88,77 @@ class App {
     try {
       if (await this.store.refresh()) this.draw();
       this.bar.message.textContent = "";
-      this.empty.textContent = this.store.runs.length ? "" : NOTHING;
+      this.#isRead = true;
     } catch (error) {
       this.bar.message.textContent = `No answer: ${error.message}`;
     }
     this.#looking = false;
   }
 
+  #isRead = false;
+  #view = null;
+
+  #focus(name) {
+    if (this.store.focus === name) return;
+    this.store.focus = name;
+    this.draw();
+  }
+
+  #startHint(point) {
+    const { surface } = this.store.scene(themeOf("light", false));
+    if (surface) this.hint.start(surface, point.slice(0, surface.axes.length));
+  }
+
+  #reset() {
+    this.space.reset();
+    this.settings.set({ zoom: null, camera: null });
+  }
+
+  #present() {
+    this.#isLarge = !this.#isLarge;
+    this.bar.present.setAttribute("aria-pressed", this.#isLarge);
+    this.draw();
+  }
+
+  /** The pictures on the stage side by side, as a file. */
+  #save() {
+    const shown = [...this.stage.querySelectorAll("canvas")].filter((canvas) => canvas.getClientRects().length);
+    const whole = element("canvas", { width: shown.reduce((sum, { width }) => sum + width, 0), height: Math.max(...shown.map(({ height }) => height)) });
+    const pen = whole.getContext("2d");
+    pen.fillStyle = getComputedStyle(document.body).backgroundColor;
+    pen.fillRect(0, 0, whole.width, whole.height);
+    shown.reduce((left, canvas) => (pen.drawImage(canvas, left, 0), left + canvas.width), 0);
+    whole.toBlob((blob) => {
+      const link = element("a", { href: URL.createObjectURL(blob), download: `valleys-step-${this.store.step}.png` });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    });
+  }
+
+  /** While only the eye moves, only the view in space is drawn. */
+  #turn() {
+    if (this.#queued) return;
+    this.#queued = true;
+    requestAnimationFrame(() => this.#drawNext());
+  }
+
+  #scene = null;
+
   #drawNow() {
     const begin = performance.now();
     const theme = themeOf(this.settings.theme, this.host.isDark());
     applyTheme(theme);
+    this.#layOut();
     const scene = this.store.scene(theme);
-    const hasBoth = this.root.clientWidth >= NARROW;
+    const hasBoth = this.root.clientWidth >= NARROW && !this.root.classList.contains("tall");
     const view = this.#viewOf(scene.surface, hasBoth);
+    scene.hint = this.hint.waysOn(scene.surface);
+    this.hint.update(scene);
+    this.#scene = scene;
     this.bar.update(this.store, view, hasBoth);
     this.runs.update(this.store, scene);
     this.player.update(scene);
+    this.empty.textContent = this.#nothing(scene);
     this.#drawStage(scene, view);
     this.#drawCharts(scene);
     // For tests and measurements; times are since the frame or the page was opened.
@@ -103,6 +169,30 @@ class App {
     this.root.dataset.drawn = Number(this.root.dataset.drawn ?? 0) + 1;
   }
 
+  /** One column where it is tall; larger where a phone shows a page as if it were wide, or for a projector. */
+  #layOut() {
+    const isTall = innerWidth < TALL * innerHeight;
+    const shrunk = isTall && screen.width ? innerWidth / screen.width : 1;
+    const size = this.#isLarge ? LARGE / TEXT : 1;
+    const zoom = Math.max(size, shrunk > 1.25 ? Math.min(3, shrunk) : 1);
+    if (this.root.style.zoom !== String(zoom)) this.root.style.zoom = zoom;
+    this.root.style.setProperty("--zoom", zoom);
+    this.tip.zoom = zoom;
+    this.root.classList.toggle("tall", isTall || innerWidth / zoom < SLENDER);
+  }
+
+  /** What to do where there is nothing to see. */
+  #nothing({ runs, surface }) {
+    if (!this.#isRead || surface) return "";
+    if (!this.store.runs.length) {
+      return this.source.live
+        ? "No run has a path yet. Train with keras_valleys.callbacks.SurfaceBoard in the callbacks of model.fit, or write a finished path with keras_valleys.callbacks.write_run; it appears here by itself."
+        : "This page has no path.";
+    }
+    if (!this.store.listedRuns.length) return "No run has a name that fits the filter. Clear the field to see all.";
+    return runs.length ? "" : "No run is selected. Check one in the list.";
+  }
+
   /** Which views to show; `null` where there is but one. */
   #viewOf(surface, hasBoth) {
     if (surface === null || (surface.isCurve && !surface.isRing)) return null;
@@ -111,18 +201,20 @@ class App {
 
   #drawStage(scene, view) {
     const { surface } = scene;
+    const isRising = this.#view === "flat" && view === "space";
+    this.#view = view;
     this.flat.hidden = surface === null || view === "space";
     this.deep.hidden = view === null || view === "flat";
-    this.stage.hidden = surface === null && this.store.runs.length > 0;
+    this.stage.hidden = surface === null && !this.empty.textContent;
     this.root.classList.toggle("bare", this.stage.hidden);
     if (!this.flat.hidden) this.#flatFor(surface).draw(scene);
-    if (!this.deep.hidden) this.space.draw(scene);
+    if (!this.deep.hidden) this.space.draw(scene, isRising);
   }
 
   #flatFor(surface) {
     const name = surface.isCurve ? "curve" : "contours";
     const make = surface.isCurve ? Curve : Contours;
-    this.#flats[name] ??= new make(this.flat, `The surface as ${surface.isCurve ? "a curve" : "contours"}, with paths`, this.tip);
+    this.#flats[name] ??= new make(this.flat, `The surface as ${surface.isCurve ? "a curve" : "a map"}, with paths; plus and minus zoom`, this.tip, this.settings, (point) => this.#startHint(point));
     for (const [other, chart] of Object.entries(this.#flats)) chart.canvas.hidden = other !== name;
     return this.#flats[name];
   }

@@ -3,7 +3,8 @@
 import { coordinate, isSame } from "./format.js";
 import { Chart } from "./canvas.js";
 
-const MAX_MARKS = 30; // derailments of a run that are marked; more would hide the curve
+const MAX_SAID = 6; // runs whose values are in the name of a chart
+const MAX_MARKS = 30; // derailments of a run that are marked, the last ones
 
 /** Which columns there is a chart for: {key, label, unit}; `key` is a column of a path. */
 export function chartsFor(runs) {
@@ -28,8 +29,12 @@ function columnOf(path, { key, label, unit }) {
   return path.units[k] === unit ? path.coordinates[k] : null;
 }
 
-/** The ends of the axis, and how many values are beyond: few that would dwarf all others. */
-function extent(columns) {
+/** The ends of the axis, and how many values are beyond: few that would dwarf all others. What a run that
+ * diverged had does not count beside others, and else up to there. */
+function extent(runs, all) {
+  const finite = runs.map(({ path }, k) => all[k].filter((_, row) => !path.hasDiverged(path.steps[row])));
+  const whole = finite.filter((_, k) => runs[k].path.diverged === null);
+  const columns = whole.length ? whole : finite;
   let [low, high] = [Infinity, -Infinity];
   const some = [];
   for (const column of columns) {
@@ -48,7 +53,7 @@ function extent(columns) {
   if (room > 0) [low, high] = [Math.max(low, q1 - room), Math.min(high, q3 + room)];
   const pad = 0.06 * (high - low) || Math.abs(high) * 0.1 || 1;
   const outside = (value) => Number.isFinite(value) && (value < low || value > high);
-  const beyond = columns.reduce((sum, column) => sum + column.filter(outside).length, 0);
+  const beyond = all.reduce((sum, column) => sum + column.filter(outside).length, 0);
   return { ends: [low - pad, high + pad], beyond };
 }
 
@@ -56,12 +61,11 @@ export class StepChart extends Chart {
   #key = [];
 
   constructor(parent, spec, tip, onStep) {
-    super(parent, `${spec.label} against step`, tip);
+    super(parent, `${spec.label} against step`, tip, { tabindex: 0 });
     this.spec = spec;
     const seek = (event) => {
       if (!this.domain) return;
-      const x = event.clientX - this.canvas.getBoundingClientRect().left;
-      onStep(Math.round(Math.min(Math.max(this.valueAt(x), 0), this.domain.x[1])));
+      onStep(Math.round(Math.min(Math.max(this.valueAt(this.placeOf(event)[0]), 0), this.domain.x[1])));
     };
     this.canvas.addEventListener("pointerdown", (event) => {
       this.canvas.setPointerCapture(event.pointerId);
@@ -75,19 +79,22 @@ export class StepChart extends Chart {
     const columns = runs.map(({ path }) => columnOf(path, this.spec));
     const { clientWidth, clientHeight } = this.parent;
     const key = [lastStep, theme.name, clientWidth, clientHeight, devicePixelRatio];
-    for (const { path, color, dashNumber } of runs) key.push(path, color, dashNumber);
+    for (const { path, color, dashNumber, isFaint } of runs) key.push(path, color, dashNumber, isFaint);
     // From step to step only the cursor moves.
     if (isSame(key, this.#key)) this.restore();
     else {
       this.#key = key;
-      const { ends, beyond } = extent(columns);
+      const { ends, beyond } = extent(runs, columns);
       this.begin({ x: [0, Math.max(1, lastStep)], y: ends }, { x: "step", y: this.spec.label }, { x: "", y: this.spec.unit }, theme);
+      this.canvas.dataset.ends = ends.map((end) => end.toPrecision(4)).join(" "); // for tests
       this.inside(() => runs.forEach((run, k) => this.#curve(run, columns[k])));
       const look = { color: theme.muted, align: "right", halo: theme.background };
       if (beyond) this.text(`${beyond} beyond`, this.right - 2, this.top + 4, look);
       this.keep();
       this.restore();
     }
+    this.#future(step);
+    runs.forEach((run, k) => this.#derailments(run, columns[k]));
     this.#cursor(runs, columns, step);
   }
 
@@ -95,10 +102,26 @@ export class StepChart extends Chart {
     const xs = run.path.steps.map((value) => this.x(value));
     const ys = Float64Array.from(column, (value) => this.y(value));
     const breaks = (row) => run.path.isMoved(row - 1, row);
-    this.line(xs, ys, { color: run.color, width: 1.4, dash: run.dash, breaks });
-    if (run.path.derailments.length > MAX_MARKS) return;
-    for (const { row } of run.path.derailments) {
-      this.diamond(xs[row], ys[row], { radius: 3.5, fill: this.theme.background, stroke: run.color });
+    this.line(xs, ys, { color: run.color, width: 1.5, dash: run.dash, breaks, alpha: run.isFaint ? 0.25 : 1 });
+  }
+
+  /** What comes after the cursor is pale: it has not happened yet. */
+  #future(step) {
+    const { context, theme, top, bottom, right } = this;
+    const x = this.x(step);
+    if (x >= right) return;
+    context.globalAlpha = 0.72;
+    context.fillStyle = theme.background;
+    context.fillRect(x, top - 1, right - x + 1, bottom - top);
+    context.globalAlpha = 1;
+  }
+
+  #derailments(run, column) {
+    const { path, row } = run;
+    for (const derailment of path.derailmentsUpTo(row, MAX_MARKS)) {
+      const look = { radius: 3.5, fill: this.theme.background, stroke: run.color };
+      const y = this.y(column[derailment.row]);
+      if (y >= this.top && y <= this.bottom) this.diamond(this.x(path.steps[derailment.row]), y, look);
     }
   }
 
@@ -113,6 +136,9 @@ export class StepChart extends Chart {
     context.lineTo(x, bottom);
     context.stroke();
     context.setLineDash([]);
+    // What a screen reader says of it: the values at the cursor.
+    const said = runs.slice(0, MAX_SAID).map((run, k) => `${run.name} ${run.row < 0 ? "not begun" : coordinate(columns[k][run.row], this.spec.unit)}`);
+    this.canvas.setAttribute("aria-label", `${this.spec.label} against step, at step ${step}: ${said.join("; ")}`);
     runs.forEach((run, k) => {
       if (run.row < 0) return;
       const value = columns[k][run.row];

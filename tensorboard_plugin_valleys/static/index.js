@@ -19,14 +19,6 @@ const server = {
   runs: async () => (await (await ask("runs")).json()).runs,
   surface: async (run) => (await ask(`surface?run=${encodeURIComponent(run)}`)).json(),
   path: async (run) => (await ask(`path?run=${encodeURIComponent(run)}`)).arrayBuffer(),
-  async plotly() {
-    try {
-      await loaded(element("script", { src: here("plotly.js") }));
-    } catch {
-      await ask("plotly.js"); // where plotly is not installed, the answer says what to do
-    }
-    return window.Plotly;
-  },
 };
 
 function loaded(node) {

@@ -1,4 +1,4 @@
-// The page: data and plotly in the same file, its own theme and address.
+// The page: data in the same file, its own theme and address.
 
 import { start } from "./app.js";
 
@@ -13,8 +13,8 @@ const inlined = {
   title: data.title,
   runs: async () => data.runs,
   surface: async () => data.surface,
+  alone: async () => data.surface,
   path: async (run) => bytes(data.paths[run]),
-  plotly: async () => window.Plotly,
 };
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -26,7 +26,11 @@ const page = {
   readAddress: () => Object.fromEntries(new URLSearchParams(location.hash.slice(1))),
   writeAddress(texts) {
     const kept = Object.entries(texts).filter(([, text]) => text !== null);
-    history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
+    try {
+      history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
+    } catch {
+      // Within another document, as in a notebook, it has no address of its own.
+    }
   },
 };
 

@@ -1,29 +1,58 @@
 // The path of one run, as payload.py packs it.
 
+const CHARTS_ONLY = 255; // level of a row that is not drawn on the surface
+
+/** What was compressed. */
+async function inflated(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Numbers of `width` bytes each, whose bytes stand apart: all lowest ones first. */
+function joined(bytes, size, width) {
+  const found = new Uint8Array(size * width);
+  for (let part = 0; part < width; part++) {
+    for (let k = 0; k < size; k++) found[k * width + part] = bytes[part * size + k];
+  }
+  return found.buffer;
+}
+
 export class Path {
   #samples = new Map();
-  #moves; // how many rows up to each one no step led to
+  #moves; // how many rows up to each one no step led
 
-  constructor(buffer) {
-    const view = new DataView(buffer);
-    const length = view.getUint32(0, true);
+  /** A path from the bytes of a server or a page. */
+  static async read(buffer) {
+    const length = new DataView(buffer).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+    return new Path(header, await inflated(new Uint8Array(buffer, 4 + length)));
+  }
+
+  constructor(header, bytes) {
     const size = header.num_rows;
-    const start = 4 + length;
-    const column = (k) => new Float32Array(buffer, start + 8 * size + 4 * size * k, size);
+    let start = 0;
+    const next = (width) => bytes.subarray(start, (start += width * size));
+    let step = 0n;
+    this.steps = Float64Array.from(new BigInt64Array(joined(next(8), size, 8)), (way) => Number((step += (way >> 1n) ^ -(way & 1n))));
+    this.levels = next(1);
+    const column = () => {
+      const bits = new Int32Array(joined(next(4), size, 4));
+      for (let k = 0; k < size; k++) bits[k] = ((bits[k] >>> 1) ^ -(bits[k] & 1)) + (k ? bits[k - 1] : 0);
+      return new Float32Array(bits.buffer);
+    };
+    [this.losses, this.distances, this.valleys] = [column(), column(), column()];
     this.names = header.coordinates;
+    this.coordinates = this.names.map(column);
     this.units = header.units;
+    this.label = header.label;
     this.lossKind = header.loss_kind;
-    this.steps = new Float64Array(buffer, start, size);
-    [this.losses, this.distances, this.valleys] = [0, 1, 2].map(column);
-    this.coordinates = this.names.map((_, k) => column(3 + k));
-    this.ranks = header.ranks;
     const moved = new Set(header.no_steps);
     let count = 0;
     this.#moves = this.steps.map((_, row) => (count += moved.has(row)));
     this.shown = header.shown;
+    this.diverged = header.diverged;
     this.numDerailments = header.num_derailments;
-    this.derailments = header.derailments.map(([row, step, from, to]) => ({ row, step, from, to }));
+    this.derailments = header.derailments.map(([row, before, from, to, rise]) => ({ row, before, from, to, rise }));
   }
 
   get size() {
@@ -46,13 +75,19 @@ export class Path {
     return low - 1;
   }
 
-  /** The rows up to one that a picture of `most` rows of the whole path shows, and that one. */
-  rowsUpTo(last, most) {
-    if (!this.#samples.has(most)) {
-      const all = Int32Array.from(this.ranks.keys());
-      this.#samples.set(most, all.filter((row) => this.ranks[row] <= most));
+  /** The rows of a drawing that may be wrong by a share of the picture (see payload.py). */
+  rowsWithin(error) {
+    const level = Math.min(CHARTS_ONLY - 1, Math.max(0, Math.ceil(-4 * Math.log2(error))));
+    if (!this.#samples.has(level)) {
+      const all = Int32Array.from(this.levels.keys());
+      this.#samples.set(level, all.filter((row) => this.levels[row] < level || this.levels[row] === 0));
     }
-    const rows = this.#samples.get(most);
+    return this.#samples.get(level);
+  }
+
+  /** Those up to one, and that one. */
+  rowsUpTo(last, error) {
+    const rows = this.rowsWithin(error);
     let count = 0;
     while (count < rows.length && rows[count] < last) count++;
     const found = new Int32Array(count + 1);
@@ -62,8 +97,14 @@ export class Path {
   }
 
   /** The last derailments, at most `most`, of those up to a row. */
-  derailmentsUpTo(last, most) {
-    return this.derailments.filter(({ row }) => row <= last).slice(-most);
+  derailmentsUpTo(last, most = Infinity) {
+    const past = this.derailments.filter(({ row }) => row <= last);
+    return past.slice(Math.max(0, past.length - most));
+  }
+
+  /** Whether it has diverged by a step. */
+  hasDiverged(step) {
+    return this.diverged !== null && step >= this.diverged;
   }
 
   /** Whether something else than steps led from one row to another: then no line is drawn. */

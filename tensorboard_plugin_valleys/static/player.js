@@ -9,6 +9,7 @@ const MAX_TICKS = 400; // of a run above the slider
 
 export class Player {
   #frame = null;
+  #timer = null;
 
   constructor(store) {
     this.store = store;
@@ -19,10 +20,11 @@ export class Player {
       input: (event) => this.seek(Number(event.target.value)),
     });
     this.ticks = element("div", { class: "ticks", "aria-hidden": "true" });
-    this.label = element("output", { class: "step" });
+    this.label = element("span", { class: "step" });
+    this.said = element("span", { class: "said", role: "status" });
     this.speed = choice("Speed", SPEEDS.map((speed) => [speed, `${speed}×`]), (speed) => settings.set({ speed: Number(speed) }));
     const track = element("div", { class: "track" }, this.ticks, this.slider);
-    this.node = element("footer", { class: "player" }, this.button, track, this.label, this.speed);
+    this.node = element("footer", { class: "player" }, this.button, track, this.label, this.speed, this.said);
   }
 
   get playing() {
@@ -34,9 +36,20 @@ export class Player {
     this.slider.max = lastStep;
     this.slider.value = step;
     this.label.textContent = `step ${step} of ${lastStep}`;
+    this.slider.setAttribute("aria-valuetext", this.label.textContent);
+    this.#say(this.label.textContent);
     this.button.textContent = this.playing ? "❚❚ Pause" : "▶ Play";
     this.speed.value = this.store.settings.speed;
     this.#updateTicks(scene);
+  }
+
+  /** For who listens: at most once a second. */
+  #say(words) {
+    this.words = words;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      if (this.said.textContent !== this.words) this.said.textContent = this.words;
+    }, 1000);
   }
 
   seek(step) {
@@ -70,26 +83,27 @@ export class Player {
     if (event.target.matches?.("input[type=search], select")) return;
     const far = Math.max(1, Math.round(store.lastStep / 20));
     const moves = {
-      " ": () => this.toggle(),
+      ...(event.target.matches?.("button, input, select, summary, a") ? {} : { " ": () => this.toggle() }),
       ArrowRight: () => this.seek(event.shiftKey ? store.step + far : store.neighbor(1)),
       ArrowLeft: () => this.seek(event.shiftKey ? Math.max(0, store.step - far) : store.neighbor(-1)),
       Home: () => this.seek(0),
       End: () => this.seek(store.lastStep),
     };
-    if (!moves[event.key] || (event.key === " " && event.target.matches?.("input[type=checkbox]"))) return;
+    if (!moves[event.key]) return;
     event.preventDefault();
     moves[event.key]();
   }
 
-  /** Where a run was derailed, above the slider. */
+  /** Where runs were derailed up to now, above the slider. */
   #updateTicks({ runs, lastStep }) {
-    const key = JSON.stringify([lastStep, runs.map(({ name, color, path }) => [name, color, path.derailments.length])]);
+    const past = runs.map((run) => run.path.derailmentsUpTo(run.row, MAX_TICKS));
+    const key = JSON.stringify([lastStep, runs.map(({ name, color }, k) => [name, color, past[k].length])]);
     if (this.ticks.dataset.key === key) return;
     this.ticks.dataset.key = key;
-    const marks = runs.flatMap(({ name, color, path }) =>
-      path.derailments.slice(0, MAX_TICKS).map(({ step }) => {
-        const tick = element("i", { title: `${name} derailed at step ${step}` });
-        tick.style.left = `${(100 * step) / Math.max(1, lastStep)}%`;
+    const marks = runs.flatMap(({ name, color }, k) =>
+      past[k].map(({ before }) => {
+        const tick = element("i", { title: `${name} derailed at step ${before}` });
+        tick.style.left = `${(100 * before) / Math.max(1, lastStep)}%`;
         tick.style.background = color;
         return tick;
       }));

@@ -5,7 +5,10 @@ import { Surface } from "./surface.js";
 import { DASHES, runColor } from "./theme.js";
 
 // A step of null is the end, wherever it will be.
-const DEFAULTS = { step: null, view: "both", surface: null, filter: "", hidden: [], theme: "auto", speed: 1 };
+const DEFAULTS = {
+  step: null, view: "both", surface: null, filter: "", hidden: [], only: null, theme: "auto", speed: 1, camera: null, zoom: null, colors: "run", hint: null,
+};
+export const COLORS = ["run", "folder", "label"]; // what runs are colored by
 
 export class Settings {
   #host;
@@ -26,13 +29,29 @@ export class Settings {
   }
 
   set(changes) {
-    Object.assign(this, changes);
+    this.keep(changes);
     for (const listener of this.#listeners) listener();
+  }
+
+  /** Change what whoever asks for it draws alone. */
+  keep(changes) {
+    Object.assign(this, changes);
     // While it plays, the address need not follow each picture.
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       this.#write();
     }, 300);
+  }
+
+  isShown(name) {
+    return this.only ? this.only.includes(name) : !this.hidden.includes(name);
+  }
+
+  /** Show these of all runs: the address keeps the shorter list, of those that are shown or that are hidden. */
+  showOnly(shown, all) {
+    const hidden = all.filter((name) => !shown.includes(name));
+    if (shown.length < hidden.length) this.set({ only: shown, hidden: [] });
+    else this.set({ only: null, hidden });
   }
 
   #read() {
@@ -46,6 +65,14 @@ export class Settings {
       }
     }
     if (!Array.isArray(this.hidden)) this.hidden = [];
+    if (!Array.isArray(this.only)) this.only = null;
+    for (const [name, size] of [["camera", 3], ["zoom", 4]]) {
+      const value = this[name];
+      if (!Array.isArray(value) || value.length !== size || !value.every(Number.isFinite)) this[name] = null;
+    }
+    if (this.zoom && !(this.zoom[0] < this.zoom[1] && this.zoom[2] < this.zoom[3])) this.zoom = null;
+    if (!Array.isArray(this.hint) || !this.hint.every(Number.isFinite) || !(this.hint.at(-1) > 0)) this.hint = null;
+    if (!COLORS.includes(this.colors)) this.colors = "run";
     if (typeof this.filter !== "string") this.filter = "";
     if (!Number.isFinite(this.step)) this.step = null;
     if (!["both", "flat", "space"].includes(this.view)) this.view = "both";
@@ -63,12 +90,21 @@ export class Settings {
   }
 }
 
+const ALONE = "alone"; // the id of one without runs
 const NONE = "none"; // in the place of a surface's id
 
 /** What an answer holds; one that holds none is as if it were missing: others are still shown. */
 function read(kind, answer) {
   try {
     return new kind(answer);
+  } catch (error) {
+    throw Object.assign(error, { isMissing: true });
+  }
+}
+
+async function readPath(answer) {
+  try {
+    return await Path.read(answer);
   } catch (error) {
     throw Object.assign(error, { isMissing: true });
   }
@@ -86,6 +122,7 @@ export function expression(text) {
 export class Store {
   runs = [];
   surfaces = new Map();
+  focus = null; // the name of the run that the pointer is on
   #source;
 
   constructor(source, settings) {
@@ -105,8 +142,8 @@ export class Store {
         if (same) return old;
         changed = true;
         try {
-          const [path] = await Promise.all([this.#source.path(run.name), this.#fetchSurface(run)]);
-          return { ...run, path: read(Path, path) };
+          const [path] = await Promise.all([this.#source.path(run.name).then(readPath), this.#fetchSurface(run)]);
+          return { ...run, path };
         } catch (error) {
           if (!error.isMissing) throw error;
           return null; // it vanished in between, or is none
@@ -114,6 +151,10 @@ export class Store {
       }),
     );
     this.runs = runs.filter((run) => run !== null);
+    if (!this.runs.length && this.#source.alone && !this.surfaces.has(ALONE)) {
+      this.surfaces.set(ALONE, read(Surface, await this.#source.alone()));
+      changed = true;
+    }
     return changed;
   }
 
@@ -130,8 +171,8 @@ export class Store {
 
   /** The surfaces that runs are on, those of most listed runs first, `NONE` for no surface last. */
   get surfaceIds() {
-    const counts = new Map(this.runs.map((run) => [this.#idOf(run), 0]));
-    for (const run of this.listedRuns) counts.set(this.#idOf(run), counts.get(this.#idOf(run)) + 1);
+    const counts = new Map(this.runs.map((run) => [this.idOf(run), 0]));
+    for (const run of this.listedRuns) counts.set(this.idOf(run), counts.get(this.idOf(run)) + 1);
     const order = (id) => counts.get(id) - (id === NONE ? 0.5 : 0);
     return [...counts.keys()].sort((a, b) => order(b) - order(a));
   }
@@ -139,6 +180,7 @@ export class Store {
   /** The one on show. */
   get surfaceId() {
     const ids = this.surfaceIds;
+    if (!ids.length && this.surfaces.has(ALONE)) return ALONE;
     return ids.includes(this.settings.surface) ? this.settings.surface : (ids[0] ?? NONE);
   }
 
@@ -150,7 +192,7 @@ export class Store {
     return this.surfaces.get(id)?.name ?? "no surface";
   }
 
-  #idOf({ surface }) {
+  idOf({ surface }) {
     return this.surfaces.get(surface) ? surface : NONE;
   }
 
@@ -162,12 +204,12 @@ export class Store {
   /** The runs that are listed, not hidden, and on the surface on show. */
   get shownRuns() {
     const { surfaceId, settings } = this;
-    return this.listedRuns.filter((run) => !settings.hidden.includes(run.name) && this.#idOf(run) === surfaceId);
+    return this.listedRuns.filter((run) => settings.isShown(run.name) && this.idOf(run) === surfaceId);
   }
 
   /** Where a run is that cannot be shown beside the others; "" for one that can. */
   elsewhere(run) {
-    return this.#idOf(run) === this.surfaceId ? "" : `on ${this.surfaceName(this.#idOf(run))}`;
+    return this.idOf(run) === this.surfaceId ? "" : `on ${this.surfaceName(this.idOf(run))}`;
   }
 
   get lastStep() {
@@ -190,17 +232,45 @@ export class Store {
     return way > 0 ? Math.min(...steps) : Math.max(...steps);
   }
 
-  /** All that a picture needs. */
-  scene(theme) {
-    const { surface, step } = this;
-    const seen = new Map();
-    const runs = this.shownRuns.map((run) => {
-      const color = runColor(run, theme);
-      const dashNumber = (seen.get(color) ?? 0) % DASHES.length;
-      seen.set(color, dashNumber + 1);
-      const row = run.path.rowAt(step);
-      return { name: run.name, color, dash: DASHES[dashNumber], dashNumber, path: run.path, row };
-    });
-    return { surface, runs, step, lastStep: this.lastStep, theme };
+  /** What a run is colored by, one color for each. */
+  #groupOf(run) {
+    const { colors } = this.settings;
+    if (colors === "folder") return run.name.split("/").slice(0, -1).join("/") || ".";
+    return colors === "label" ? run.path.label || run.name : run.name;
   }
+
+  /** The surface of a run at a step: today one for all steps. */
+  surfaceAt(run) {
+    return this.surfaces.get(run.surface) ?? null;
+  }
+
+  /** All that a picture needs: a surface, and the paths up to a step. */
+  scene(theme) {
+    const { step, shownRuns } = this;
+    const surface = shownRuns.length ? this.surfaceAt(shownRuns[0], step) : this.surface;
+    const seen = new Map();
+    const groups = [...new Set(this.runs.map((run) => this.#groupOf(run)))].sort();
+    const prefix = commonFolder(shownRuns.map(({ name }) => name));
+    const runs = shownRuns.map((run) => {
+      const isOwn = this.settings.colors === "run";
+      const color = runColor(isOwn ? run : { number: groups.indexOf(this.#groupOf(run)) }, theme);
+      const dashNumber = isOwn ? (seen.get(color) ?? 0) % DASHES.length : 0;
+      seen.set(color, dashNumber + 1);
+      const { name, path } = run;
+      const isFocus = this.focus === name;
+      const isFaint = this.focus !== null && !isFocus;
+      return { name, short: name.slice(prefix), color, dash: DASHES[dashNumber], dashNumber, path, row: path.rowAt(step), step, isFocus, isFaint };
+    });
+    const layers = [...runs].sort((a, b) => a.isFocus - b.isFocus); // the one that is looked at on top
+    const limits = surface?.limits(runs.map(({ path }) => path)) ?? null;
+    return { surface, limits, runs, layers, step, lastStep: this.lastStep, theme };
+  }
+}
+
+/** The length of the folders that all names begin with. */
+function commonFolder(names) {
+  const parts = names.map((name) => name.split("/"));
+  let depth = 0;
+  while (parts.length && parts.every((part) => part.length > depth + 1 && part[depth] === parts[0][depth])) depth++;
+  return parts.length ? parts[0].slice(0, depth).join("/").length + (depth ? 1 : 0) : 0;
 }

@@ -77,10 +77,13 @@ export class Surface {
     }, [[]]);
   }
 
-  /** Whether the way from one row of a placed path to another leads round the end of an axis. */
-  jumps({ columns, turns }, from, to) {
-    const far = (column, k) => this.periods[k] && Math.abs(column[to] - column[from]) > this.periods[k] / 2;
-    return turns[from] !== turns[to] || columns.some(far);
+  /** The straight pieces, as pairs of points, of the way between two points; round the end of an axis
+   * with a period it goes on at the other end, always the shorter way. */
+  pieces(from, to) {
+    const shifts = this.periods.map((period, k) => (period ? -period * Math.round((to[k] - from[k]) / period) : 0));
+    if (shifts.every((shift) => shift === 0)) return [[from, to]];
+    const moved = (point, sign) => point.map((value, k) => value + sign * shifts[k]);
+    return [[from, moved(to, 1)], [moved(from, -1), to]];
   }
 
   /** The height between the samples; NaN where it has none. */
@@ -95,21 +98,25 @@ export class Surface {
     return (1 - v) * left + v * right;
   }
 
-  /** A path in the surface's range, worked out once: {points (a column per axis), heights, turns}. */
+  /** A path on the surface, worked out once: {columns (one per axis), heights}. Beside the surface it has no
+   * height. Columns of an axis with a period are within its range, and `unrolled` ones go on. */
   place(path) {
     if (!this.#placed.has(path)) {
       const columns = this.axes.map(() => new Float64Array(path.size));
+      const unrolled = this.axes.map(() => new Float64Array(path.size));
       const heights = new Float64Array(path.size);
-      const turns = new Int32Array(path.size);
       for (let row = 0; row < path.size; row++) {
-        const found = this.wrap(path.point(row));
-        found.inside.forEach((value, k) => (columns[k][row] = value));
-        turns[row] = found.turns;
-        const loss = path.losses[row];
-        // An unknown loss is that of the surface.
-        heights[row] = Number.isNaN(loss) ? this.heightAt(found.inside) : loss;
+        const point = path.point(row);
+        const { inside } = this.wrap(point);
+        inside.forEach((value, k) => {
+          columns[k][row] = this.periods[k] ? value : point[k];
+          const [period, before] = [this.periods[k], row ? unrolled[k][row - 1] : NaN];
+          const turns = period && Number.isFinite(before) ? Math.round((columns[k][row] - before) / period) : 0;
+          unrolled[k][row] = period ? (Number.isFinite(before) || !row ? columns[k][row] - turns * period : columns[k][row]) : point[k];
+        });
+        heights[row] = this.heightAt(inside);
       }
-      this.#placed.set(path, { columns, heights, turns });
+      this.#placed.set(path, { columns, unrolled, heights });
     }
     return this.#placed.get(path);
   }
@@ -119,6 +126,12 @@ export class Surface {
     if (!valley) return index >= 0 ? `valley ${index}` : "no valley";
     const place = coordinates(valley.position, this.units, 3);
     return valley.on_border ? `${BORDER}, ${place}` : `valley ${index} at ${place}`;
+  }
+
+  /** Where a valley lies, in words. */
+  valleyPlace(index) {
+    const valley = this.valleys[index];
+    return valley ? coordinates(valley.position, this.units, 3) : this.valleyName(index);
   }
 
   /** The lowest and the highest loss to show: what the surface asks for and each path. */

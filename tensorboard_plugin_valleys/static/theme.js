@@ -1,13 +1,13 @@
-// Colors, light and dark. Surfaces are gray, so that only paths have colors.
+// Colors, light and dark. A path has a casing that stands out from all colors of the ground (see ramp.js).
 
 const THEMES = {
   light: {
     background: "#ffffff", panel: "#f6f7f8", ink: "#1f2328", muted: "#5c636b", line: "#d8dce0",
-    surface: "#7d848c", fill: "#eceef0", accent: "#c2410c", low: [252, 252, 253], high: [139, 148, 158],
+    surface: "#7d848c", fill: "#eceef0", accent: "#c2410c", casing: "#12161c", side: [176, 184, 192], page: [255, 255, 255], level: "rgb(18 22 28 / 28%)",
   },
   dark: {
     background: "#14171c", panel: "#1c2026", ink: "#eceff2", muted: "#9aa2ab", line: "#343a42",
-    surface: "#9aa2ab", fill: "#22272e", accent: "#ff9d5c", low: [23, 26, 31], high: [122, 131, 141],
+    surface: "#9aa2ab", fill: "#22272e", accent: "#ff9d5c", casing: "#f4f6f8", side: [62, 68, 76], page: [20, 23, 28], level: "rgb(244 246 248 / 24%)",
   },
 };
 
@@ -37,11 +37,4 @@ export function applyTheme(theme) {
 export function runColor(run, theme) {
   const palette = RUNS[theme.name];
   return run.color ?? palette[run.number % palette.length];
-}
-
-export const rgb = (parts) => `rgb(${parts.map(Math.round).join(",")})`;
-
-/** The gray of a height, 0 to 1. */
-export function gray(theme, share) {
-  return theme.low.map((low, k) => low + share * (theme.high[k] - low));
 }

@@ -41,34 +41,50 @@ export function valleyLines(surface, index) {
 function lossWords({ path }, row, surface) {
   const loss = path.losses[row];
   if (!Number.isNaN(loss) || !surface) return `${path.lossKind} loss ${number(loss)}`;
-  const height = surface.place(path).heights[row];
-  return `slice loss ${Number.isFinite(height) ? number(height) : "–"}`;
+  return sliceWords(surface.place(path).heights[row]);
 }
+
+const sliceWords = (height) => `slice loss ${Number.isFinite(height) ? number(height) : "–"}`;
 
 export function stateLines(run, row, surface) {
   const { path } = run;
+  const height = surface?.place(path).heights[row];
   const lines = [
     `${run.name}, step ${path.steps[row]}`,
+    ...(path.hasDiverged(path.steps[row]) ? [divergedLine(path)] : []),
     ...(row > 0 && path.isMoved(row - 1, row) ? ["no step led here: the weights were set"] : []),
     lossWords(run, row, surface),
+    ...(Number.isFinite(height) && !Number.isNaN(path.losses[row]) ? [sliceWords(height)] : []),
     `${path.names.map(title).join(", ")} ${coordinates(path.point(row), path.units)}`,
   ];
-  if (surface.valleys.length) lines.push(surface.valleyName(path.valleys[row]));
+  if (surface?.valleys.length) lines.push(surface.valleyName(path.valleys[row]));
   if (path.isOff(row)) lines.push(`${number(path.distances[row])} off the surface`);
   return lines;
 }
 
-export function derailmentLine(surface, { step, from, to }) {
-  return `derailed at step ${step}: ${surface.valleyName(from)} → ${surface.valleyName(to)}`;
+export const divergedLine = ({ diverged }) => `diverged at step ${diverged}`;
+
+const signed = (value) => `${value < 0 ? "" : "+"}${number(value, 2)}`;
+
+/** What stands beside the mark of a derailment while it happens. */
+export function derailedHere(surface, { from, to, rise }, lossKind) {
+  const loss = rise === null ? "" : `, ${lossKind} loss ${signed(rise)}`;
+  return `derailed here: from ${surface.valleyPlace(from)} to ${surface.valleyPlace(to)}${loss}`;
+}
+
+export function derailmentLine(surface, { before, from, to }) {
+  return `derailed at step ${before}: ${surface.valleyName(from)} → ${surface.valleyName(to)}`;
 }
 
 /** Where a run is at the cursor, in words. */
 export function stateOf(run, surface) {
   const { path, row } = run;
   if (row < 0) return "not begun";
+  if (path.hasDiverged(run.step)) return divergedLine(path);
   const parts = [lossWords(run, row, surface)];
   if (surface?.valleys.length) parts.unshift(surface.valleyName(path.valleys[row]));
   if (path.isOff(row)) parts.push(`${number(path.distances[row], 3)} off`);
-  if (path.numDerailments) parts.push(`derailed ${path.numDerailments}×`);
+  const past = path.derailmentsUpTo(row).length; // of those that are here; all where the path is short
+  if (past) parts.push(`derailed ${past === path.derailments.length ? path.numDerailments : past}×`);
   return parts.join(" · ");
 }

@@ -28,7 +28,7 @@ def test_the_report_tells_the_run_in_a_table(tmp_path, surface):
     assert rows == {
         "optimizer": "Adam",
         "learning rate": "0.3",
-        "start phi": "0.7853982",
+        "start phi degrees": "45.0",
         "steps": "10",
         "final phi": f"{path.weights[-1, 0]:.6g}",
         "first loss": f"{path.losses[0]:.6g} (step 0)",
@@ -123,7 +123,7 @@ def test_hyperparameters_name_the_optimizer_its_learning_rate_and_the_start(tmp_
     fit(rosette_model(make()), board, recorder)
     found = shown(board)
     check_scalars(found, recorder.trajectory)
-    assert found["hparams"] == {**expected, "start_phi": 0.7853982}
+    assert found["hparams"] == {**expected, "start_phi_degrees": 45.0}
     rows, _ = report(found)
     assert rows["optimizer"] == expected["optimizer"]
     assert rows.get("learning rate") == (

@@ -179,7 +179,7 @@ def test_a_path_of_descend_and_one_of_a_single_row(tmp_path, surface):
     assert "valley/loss" not in written["scalars"]
     points = np.stack([[0, 2, 4, 6], found.paths[:, 1, 0]], 1)
     np.testing.assert_allclose(written["scalars"]["valley/phi"], points, rtol=1e-6)
-    assert written["hparams"] == pytest.approx({"optimizer": "SGD", "start_phi": -0.9})
+    assert written["hparams"] == pytest.approx({"optimizer": "SGD", "start_phi_degrees": -51.56620})
     rows, _ = report(written)
     assert rows["losses are"] == "not known" and rows["steps"] == "6"
     with pytest.raises(ValueError, match="one path, with a weight vector.*found.paths"):
@@ -187,7 +187,7 @@ def test_a_path_of_descend_and_one_of_a_single_row(tmp_path, surface):
     one = Trajectory([4], [[0.3]], [0.5], "my run", loss_kind="true")
     written = shown(Log(write_run(tmp_path / "one", surface, one, hparams={"note": "a"})))
     assert written["scalars"]["valley/true_loss"] == [(4, 0.5)]
-    expected = {"label": "my run", "start_phi": 0.3, "note": "a"}
+    expected = {"label": "my run", "start_phi_degrees": 17.18873, "note": "a"}
     assert written["hparams"] == pytest.approx(expected)
 
 

@@ -54,7 +54,7 @@ def test_without_a_surface_there_are_scalars_hyperparameters_and_a_report(tmp_pa
     assert len(found["scalars"]["valley/phi"]) == 11
     assert found["images"] == {} and list(found["texts"]) == REPORT
     assert found["hparams"] == pytest.approx(
-        {"optimizer": "SGD", "learning_rate": 0.05, "start_phi": 0.7853982}
+        {"optimizer": "SGD", "learning_rate": 0.05, "start_phi_degrees": 45}
     )
 
 
@@ -178,7 +178,7 @@ def test_a_second_fit_writes_a_second_folder_and_counts_on(tmp_path, surface):
     check_scalars(second, path, rows=slice(10, None))
     assert image_steps(first) == [0, 5, 10] and image_steps(second) == [10, 13, 15]
     check_animation(second, 15, 10)
-    assert second["hparams"]["start_phi"] == pytest.approx(path.weights[10, 0])
+    assert second["hparams"]["start_phi_degrees"] == pytest.approx(np.degrees(path.weights[10, 0]))
     fit(model, board, epochs=0)
     assert board.log_dir == str(tmp_path / "run-3")
     board.log_dir = str(tmp_path / "run")

@@ -126,7 +126,6 @@ def test_optimizers_are_compared_and_one_that_diverges_warns_of_nothing(valleys)
 
 
 def test_pictures_and_pages_show_it(valleys, tmp_path):
-    pytest.importorskip("plotly")
     path = fitted(kv.functions.himmelblau(), "adam", 5, start=[1, -2])
     for draw in (kv.plots.contour, kv.plots.surface_3d):
         assert kv.plots.encode(draw(valleys.surface, path)).startswith(b"\x89PNG")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import zlib
 
 import numpy as np
 from tensorboard.backend import application
@@ -19,13 +20,22 @@ def decode(packed):
     """What path.js makes of the bytes: the header, and a dictionary of columns."""
     length = int.from_bytes(packed[:4], "little")
     header = json.loads(packed[4 : 4 + length])
-    start, size = 4 + length, header["num_rows"]
-    assert start % 8 == 0
-    columns = {"step": np.frombuffer(packed, "<f8", size, start)}
-    names = ["loss", "distance", "valley", *header["coordinates"]]
-    for k, name in enumerate(names):
-        columns[name] = np.frombuffer(packed, "<f4", size, start + 8 * size + 4 * size * k)
-    assert len(packed) == start + 8 * size + 4 * size * len(names)
+    content, size = zlib.decompress(packed[4 + length :]), header["num_rows"]
+
+    def take(width):
+        nonlocal content
+        part, content = content[: width * size], content[width * size :]
+        return np.frombuffer(part, "u1").reshape(width, size).T.tobytes()
+
+    def joined(kind):
+        numbers = np.frombuffer(take(np.dtype(kind).itemsize), kind.replace("i", "u"))
+        return np.cumsum(((numbers >> 1).view(kind) ^ -(numbers & 1).view(kind)), dtype=kind)
+
+    columns = {"step": joined("<i8").astype("float64")}
+    columns["level"] = np.frombuffer(take(1), "u1")
+    for name in ("loss", "distance", "valley", *header["coordinates"]):
+        columns[name] = joined("<i4").view("<f4")
+    assert content == b""
     return header, columns
 
 

@@ -137,7 +137,6 @@ def test_the_board_and_the_tab(case):
 
 
 def test_the_page(case, tmp_path):
-    pytest.importorskip("plotly")
     _, count, surface, path, _ = case
     kv.pages.write_html(tmp_path / "page.html", surface, path)
     text = (tmp_path / "page.html").read_text()

@@ -14,7 +14,6 @@ from keras_valleys._tab import surface_info
 from keras_valleys.valleys import axes_of
 from tensorboard_plugin_valleys import assets, payload
 
-pytest.importorskip("plotly")
 PHI = np.linspace(-np.pi, np.pi, 361)
 
 
@@ -71,7 +70,7 @@ def test_a_page_shows_periods_and_units_as_the_surface_says(browser, tmp_path, n
     assert ("°" in text) == (sign == "°")
     assert ("Circle" in buttons) == has_circle
     if has_circle:
-        script = "return document.querySelector('.space').dataset.first"
+        script = "return document.querySelector('.space').dataset.step"
         wait(lambda: browser.execute_script(script), "the circle")
     assert console_errors(browser) == []
 
@@ -116,11 +115,11 @@ PLACES = """
 const surface = new Surface(arguments[0]);
 const places = arguments[1].map((value) => surface.wrap([value]));
 const column = places.map(({ inside }) => inside[0]);
-const placed = { columns: [column], turns: places.map(({ turns }) => turns) };
 const repeated = (value) => surface.repeats([value]).map(([one]) => one);
 return {
-  places: column, turns: placed.turns,
-  jumps: places.slice(1).map((_, k) => surface.jumps(placed, k, k + 1)),
+  places: column, turns: places.map(({ turns }) => turns),
+  pieces: column.slice(1).map((value, k) =>
+    surface.pieces([column[k]], [value]).map((piece) => piece.flat())),
   repeats: column.map((value) => (Number.isNaN(value) ? [] : repeated(value))),
 };
 """
@@ -128,7 +127,7 @@ return {
 
 @pytest.mark.parametrize("length, period", [(2.0, 2.0), (1.4, 2.0), (4.0, 2.0), (2.0, None)])
 def test_the_view_places_a_path_as_python_does(browser, modules, length, period):
-    """On a ring, a part of one, two rounds and a line: places, turns, jumps and repeats."""
+    """On a ring, a part of one, two rounds and a line: places, turns, ways and repeats."""
     axis = np.linspace(-1, length - 1, 41)
     values = np.round(np.random.default_rng(3).uniform(-9, 9, 60), 6)
     line = kv.surfaces.Surface(axis**2, [axis], [[1.0]], [0.0], ["w"], periods=(period,))
@@ -141,9 +140,17 @@ def test_the_view_places_a_path_as_python_does(browser, modules, length, period)
     assert [value is not None for value in found["places"]] == seen.tolist()
     np.testing.assert_allclose(np.array(found["places"], float)[seen], points[seen], atol=1e-9)
     np.testing.assert_array_equal(np.array(found["turns"])[seen], turns[seen])
-    jumps = (np.diff(turns) != 0) | ring.jumps(points)
-    both = seen[1:] & seen[:-1]
-    assert np.array(found["jumps"], bool)[both].tolist() == jumps[both].tolist()
+    # From each to the next the shorter way: round the end out at one side and in at the other.
+    for k in np.flatnonzero(seen[1:] & seen[:-1]):
+        (begin, end), pieces = points[k : k + 2], found["pieces"][k]
+        far = bool(period) and abs(end - begin) > period / 2
+        if not far:
+            np.testing.assert_allclose(pieces, [[begin, end]])
+            continue
+        way = pieces[0][1] - begin
+        assert abs(way) <= period / 2 and pieces[1][1] == pytest.approx(end)
+        assert pieces[1][1] - pieces[1][0] == pytest.approx(way)
+        assert pieces[0][0] == pytest.approx(begin) and abs(pieces[0][1] - end) % period < 1e-9
     for point, places in zip(points, found["repeats"], strict=True):
         expected = ring.repeats(point, axis[-1]) if np.isfinite(point) else []
         np.testing.assert_allclose(places, expected, atol=1e-9)

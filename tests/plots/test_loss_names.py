@@ -111,7 +111,6 @@ def test_honesty_names_three():
 
 
 def test_the_page_knows_what_its_losses_are(monkeypatch, tmp_path):
-    pytest.importorskip("plotly")
     seen = []
     packed = payload.path_payload
 

@@ -31,7 +31,7 @@ TABS = {
     "hparams": Expected(
         words=(
             *("optimizer", "Adam", "SGD", "learning_rate", "0.012500", "0.050000"),
-            *("start_phi", "0.78540", "valley/loss", "valley/phi"),
+            *("start_phi_degrees", "45.000", "valley/loss", "valley/phi"),
         )
     ),
     "text": Expected(

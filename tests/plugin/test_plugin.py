@@ -14,7 +14,6 @@ from werkzeug.test import Client
 import keras_valleys as kv
 from helpers.fits import some_data
 from helpers.lines import dense_model, rosette_model
-from helpers.processes import run_python
 from helpers.readers import READERS, open_reader
 from helpers.tab import open_tab
 from keras_valleys.callbacks import SurfaceBoard, TrajectoryRecorder
@@ -173,27 +172,12 @@ def test_a_bad_request_is_told_so(tab, route, status):
     assert "Traceback" not in answer.text and "ValleysPlugin" not in answer.text
 
 
-def test_the_view_comes_from_the_package_and_plotly_from_plotly(tab, monkeypatch):
+def test_the_view_comes_from_the_package(tab):
     for path in assets.STATIC.iterdir():
         answer = tab.get(f"/{path.name}")
         assert answer.data == path.read_bytes()
         kind = {".js": "text/javascript", ".css": "text/css"}[path.suffix]
         assert answer.headers["Content-Type"].startswith(kind)
-    assert tab.get("/plotly.js").data == assets.plotly_path().read_bytes()
-
-
-def test_without_plotly_it_says_what_to_install(tmp_path):
-    # A new process, because what is found once is kept.
-    code = f"""
-import importlib.util
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *more: None if name == "plotly" else find(name, *more)
-from helpers.tab import open_tab
-with open_tab("python", {str(tmp_path)!r}) as tab:
-    print(tab.get("/plotly.js", 404).text)
-"""
-    done = run_python(code)
-    assert "pip install 'keras-valleys[page]'" in done.stdout, done.stderr
 
 
 def test_a_path_prefix_and_a_frame(fits):

@@ -74,7 +74,7 @@ class Provider:
 
 def served(info, content):
     class Context:
-        data_provider = Provider(info, content)
+        data_provider, flags = Provider(info, content), None
 
     apps = plugin.ValleysPlugin(Context).get_plugin_apps()
     surface = Client(apps["/surface"]).get("/surface?run=run").get_json()

@@ -9,25 +9,29 @@ import pytest
 import keras_valleys as kv
 from helpers.browser import chromium
 from helpers.served import served
+from helpers.tab import decode
 from keras_valleys import _tab
 from keras_valleys.valleys import find_valleys, shown_range
 from tensorboard_plugin_valleys import assets, payload
+from tensorboard_plugin_valleys import places as places_module
 
 PATH = """
 const done = arguments[arguments.length - 1];
 const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0)).buffer;
-import("./path.js").then(({ Path }) => {
-  const path = new Path(bytes);
+import("./path.js").then(async ({ Path }) => {
+  const path = await Path.read(bytes);
   const { lastStep, names, derailments, numDerailments, shown } = path;
   done(JSON.stringify({
     lastStep, names, derailments, numDerailments, shown, size: path.size,
-    rows: arguments[1].map(([last, most]) => Array.from(path.rowsUpTo(last, most))),
+    rows: arguments[1].map(([last, error]) => Array.from(path.rowsUpTo(last, error))),
+    columns: [path.steps, path.losses, path.distances, path.valleys, ...path.coordinates]
+      .map((column) => Array.from(column)),
     marks: arguments[2].map(([last, most]) => path.derailmentsUpTo(last, most)),
     leaves: path.leavesSurface(),
     moved: Array.from({ length: path.size - 1 }, (_, row) => path.isMoved(row, row + 1)),
     movedAcross: [path.isMoved(0, path.size - 1), path.isMoved(0, 1)],
   }));
-}, (error) => done(String(error)));
+}).catch((error) => done(JSON.stringify(String(error))));
 """
 LIMITS = """
 const done = arguments[arguments.length - 1];
@@ -76,7 +80,9 @@ def packed(size):
     found = find_valleys(WAVE)
     known = losses, x[:, None], distances, found
     rows, past = _tab.path_rows(3 * np.arange(size), *known, no_steps=[9, 3 * (size - 1)])
-    return payload.path_payload(rows, ["x"], "SGD", shown_range(found, past.heights)), x
+    below = WAVE.losses, _tab.surface_info(WAVE, found)
+    shown = shown_range(found, past.heights)
+    return payload.path_payload(rows, ["x"], "SGD", shown, surface=below), x
 
 
 @pytest.mark.parametrize("size", [40, 20_000])
@@ -84,16 +90,19 @@ def test_a_path_shows_the_rows_and_derailments_that_it_is_told(ask, size):
     content, x = packed(size)
     length = int.from_bytes(content[:4], "little")
     header = json.loads(content[4 : 4 + length])
-    ranks, last = np.array(header["ranks"]), header["num_rows"] - 1
-    asked = [(row, most) for row in (0, 7, last // 3, last) for most in (5, int(ranks[3]), 600)]
+    last, columns = header["num_rows"] - 1, decode(content)[1]
+    asked = [(row, error) for row in (0, 7, last // 3, last) for error in (0.3, 0.03, 1 / 800)]
     got = ask(PATH, base64.b64encode(content).decode(), asked, [(last // 2, 3), (last, 10**6)])
     assert (got["size"], got["lastStep"]) == (last + 1, 3 * (size - 1)) and got["names"] == ["x"]
-    for (row, most), rows in zip(asked, got["rows"], strict=True):
-        shown = np.flatnonzero(ranks <= most)
+    level = columns.pop("level")
+    for (row, error), rows in zip(asked, got["rows"], strict=True):
+        shown = np.flatnonzero((level < np.ceil(-4 * np.log2(error))) | (level == 0))
         assert rows == [*shown[shown < row].tolist(), row]
+    for given, column in zip(got["columns"], columns.values(), strict=True):
+        np.testing.assert_array_equal(given, column)
     told = [
-        {"row": row, "step": step, "from": left, "to": entered}
-        for row, step, left, entered in header["derailments"]
+        {"row": row, "before": step, "from": left, "to": entered, "rise": rise}
+        for row, step, left, entered, rise in header["derailments"]
     ]
     assert got["derailments"] == got["marks"][1] == told and len(told) > 2
     assert got["marks"][0] == [one for one in told if one["row"] <= last // 2][-3:]
@@ -168,3 +177,85 @@ def test_what_is_lowest_at_the_border_is_called_so_and_has_no_depth(ask):
     assert got["words"][0]["name"] == "valley 0 at 3" and got["named"] == [0, 1, 2]
     assert got["words"][0]["depth"] == "\N{INFINITY}" and got["notCounted"] == ""
     assert got["lines"][0][2] == "nothing surrounds it"
+
+
+HIDDEN = """
+const done = arguments[arguments.length - 1];
+const [data, places, [azimuth, elevation], coarse] = arguments;
+const files = ["surface.js", "solids.js", "camera.js", "theme.js"];
+Promise.all(files.map((file) => import(`./${file}`))).then(([s, { Landscape }, c, { themeOf }]) => {
+  const surface = new s.Surface(data);
+  const solid = new Landscape(surface, surface.limits([]), themeOf("light", false), coarse);
+  const camera = new c.Camera(azimuth, elevation);
+  camera.fit(800, 600, solid);
+  const found = places.map((point) => {
+    const [x, y, z] = solid.place(point);
+    return { place: [x, y, z], hidden: c.isHidden(solid, camera.eye, x, y, z + 0.006) };
+  });
+  done(JSON.stringify({ found, eye: camera.eye, shape: [solid.numX, solid.numY] }));
+}).catch((error) => done(JSON.stringify(String(error.stack))));
+"""
+
+
+@pytest.mark.parametrize("view", [(0.7, 0.3), (-2.4, 0.6), (2.0, 1.2)])
+def test_what_a_hill_hides_is_found_as_by_looking_along_a_fine_line(ask, view):
+    x, y = np.linspace(-1.5, 1.5, 61) ** 3, np.linspace(-2, 1, 81)
+    losses = 0.5 * np.sin(3 * x)[:, None] * np.cos(4 * y) + 0.1 * y**2
+    surface = kv.surfaces.Surface(losses, [x, y], np.eye(2), np.zeros(2), ["u", "v"])
+    random = np.random.RandomState(3)
+    points = np.stack([random.uniform(x[0], x[-1], 300), random.uniform(-2, 1, 300)], 1)
+    got = ask(HIDDEN, surface_payload(surface), points.tolist(), view, False)
+    low, top = shown_range(surface)
+    eye, unit = np.array(got["eye"]), np.array([2 / (x[-1] - x[0]), 2 / (y[-1] - y[0])])
+
+    def ground(places):
+        """The height in the picture, by Python's own interpolation."""
+        raw = (places + 1) / unit + [x[0], y[0]]
+        slices = places_module.slice_heights(raw, losses, [x, y], [None, None])
+        return 0.8 * np.minimum(1, (slices - low) / (top - low))
+
+    agree, num_hidden = 0, 0
+    for point, one in zip(points, got["found"], strict=True):
+        place = np.array(one["place"])
+        np.testing.assert_allclose(place[:2], (point - [x[0], y[0]]) * unit - 1, atol=1e-9)
+        assert place[2] == pytest.approx(ground(place[None, :2])[0], abs=1e-6)  # on the slice
+        shares = np.linspace(0.002, 1, 2000)[:, None]
+        line = place + shares * (eye - place)
+        above = ground(line[:, :2]) - line[:, 2]
+        hidden = bool(np.any(above[np.isfinite(above)] > 0.004))
+        agree += hidden == one["hidden"]
+        num_hidden += hidden
+    assert agree >= 294 and (num_hidden > 30 or view[1] > 1)
+
+
+CONTRAST = """
+const done = arguments[arguments.length - 1];
+Promise.all([import("./ramp.js"), import("./theme.js")]).then(([ramp, { themeOf }]) => {
+  const found = {};
+  for (const name of ["light", "dark"]) {
+    const lights = [1, ramp.SHADOW[name], ramp.LIGHT[name]];
+    const shades = (share) => lights.map((light) => ramp.rampColor(name, share, light));
+    const ground = Array.from({ length: 101 }, (_, k) => shades(k / 100));
+    found[name] = { casing: themeOf(name, false).casing, ground };
+  }
+  done(JSON.stringify(found));
+}).catch((error) => done(JSON.stringify(String(error.stack))));
+"""
+
+
+def luminance(color):
+    """As the Web Content Accessibility Guidelines say."""
+    share = np.asarray(color) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_a_path_stands_out_from_each_color_of_the_ground(ask):
+    for name, found in ask(CONTRAST).items():
+        casing = luminance([int(found["casing"][k : k + 2], 16) for k in (1, 3, 5)])
+        ground = luminance(found["ground"])
+        lighter, darker = np.maximum(ground, casing), np.minimum(ground, casing)
+        assert np.min((lighter + 0.05) / (darker + 0.05)) >= 3, name
+        # The height can be read by lightness alone, in even steps: by the color-blind as well.
+        steps = np.diff(np.cbrt(ground[:, 0]))
+        assert np.all(steps > 0) and steps.max() < 4 * np.median(steps), name
