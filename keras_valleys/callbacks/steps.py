@@ -269,6 +269,10 @@ class StepReader:
         end = self._final or self._last
         return [] if end is None else [end]
 
+    def slow_down(self, every):
+        """Read rows only at every so many steps from the next one on."""
+        self._every = every
+
     def train_begin(self, model, params):
         """Meet the model of a new fit; `False` where the same callback begins a second time.
 

@@ -1,9 +1,13 @@
 """A callback that records the walk of an optimizer through weight space."""
 
+import math
+import warnings
+
 import numpy as np
 
 from keras_valleys._optimizers import name_of
 from keras_valleys._weights import moved
+from keras_valleys.callbacks.kept_rows import KeptRows
 from keras_valleys.callbacks.steps import Row, Selection, StepCallback
 from keras_valleys.trajectories import Trajectory
 
@@ -29,6 +33,11 @@ class TrajectoryRecorder(StepCallback):
     statistics of that row, such as the means of BatchNormalization, which are recorded where they
     move.
 
+    Memory is bounded: where the rows would take more than `memory` bytes, only every third one of
+    them stays, again and again, with a warning; `recorder.every` says what is recorded. They are
+    kept in the dtype of the weights, once: the weights of `recorder.trajectory` are no copies of
+    those that the recorder has, but the same numbers.
+
     Neither the history nor the weights of the run are changed.
 
     Args:
@@ -38,6 +47,8 @@ class TrajectoryRecorder(StepCallback):
             that name or layer in their path. `None` records all.
         label: Name of the run; `None` takes the class name of the optimizer that moves the weights,
             "" where that is not one.
+        memory: The largest number of bytes that the rows may take, though at least nine of them
+            stay. `None` is a tenth of what is free when the first one comes.
 
     Raises:
         ValueError: At once for an impossible argument, at the start of fit for names that select
@@ -55,21 +66,29 @@ class TrajectoryRecorder(StepCallback):
     (4, 1)
     """
 
-    def __init__(self, every: int = 1, weights: Selection = None, label: str | None = None) -> None:
+    def __init__(
+        self,
+        every: int = 1,
+        weights: Selection = None,
+        label: str | None = None,
+        *,
+        memory: float | None = None,
+    ) -> None:
         super().__init__(every, weights, statistics=True)
         self.label = label
-        self._rows: list[Row] = []
+        self._kept = KeptRows("TrajectoryRecorder", memory)
 
     @property
     def trajectory(self) -> Trajectory:
         """What was recorded so far, as a `keras_valleys.trajectories.Trajectory`."""
-        rows = [*self._rows, *self.rows_ahead]
+        ahead = self.rows_ahead
+        rows = [*self._kept.rows, *ahead]
         reader = self._step_reader
         others = np.stack([row.statistics for row in rows]) if rows else np.empty((0, 0))
         statistics, names = moved(reader.statistics, others)
         return Trajectory(
             steps=np.array([row.step for row in rows], "int64"),
-            weights=np.stack([row.weights for row in rows]) if rows else np.empty((0, 0)),
+            weights=self._kept.stacked(ahead),
             losses=np.array([row.loss for row in rows]),
             label=name_of(reader.optimizer) if self.label is None else self.label,
             loss_source=self.loss_source,
@@ -79,4 +98,14 @@ class TrajectoryRecorder(StepCallback):
         )
 
     def on_row(self, row: Row) -> None:
-        self._rows.append(row)
+        if self._kept.add(row):
+            self.every = math.lcm(self.every, self._kept.stride)
+            self._step_reader.slow_down(self.every)
+            megabytes = self._kept.memory / 2**20
+            warnings.warn(
+                f"`TrajectoryRecorder` keeps only the rows of every {self.every} steps from now "
+                f"on: more would take over {megabytes:.3g} MB. Use every={self.every}, or allow "
+                "more by memory=.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
