@@ -135,6 +135,22 @@ def orthonormal(rows):
     return (turned * np.where(np.diagonal(triangle) < 0, -1, 1)).T
 
 
+def turned_towards(rows, others):
+    """The turn or reflection of orthonormal rows, in their span, that brings them nearest others.
+
+    Orthogonal Procrustes: of all orthogonal matrices Q that with the least `|Q @ rows - others|`.
+
+    Args:
+        rows: Orthonormal, shape `(K, P)`.
+        others: Array of shape `(K, P)`.
+
+    Returns:
+        Q, shape `(K, K)`.
+    """
+    left, _, right = np.linalg.svd(others @ rows.T)
+    return left @ right
+
+
 def orthonormal_through(steps):
     """Orthonormal rows along one or two steps, and the coordinates of the steps along them.
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_valleys._checks import as_list, check_whole, is_kind, refusal
-from keras_valleys._linalg import leading, oriented, orthonormal
+from keras_valleys._checks import as_list, as_numbers, check_whole, is_kind, refusal
+from keras_valleys._linalg import leading, oriented, orthonormal, turned_towards
 from keras_valleys.directions.directions import Directions, numbered
 from keras_valleys.trajectories import TrajectoryLike, as_trajectory
 
@@ -93,6 +93,8 @@ def _as_array(path):
 def principal(
     trajectories: TrajectoryLike | ArrayLike | Iterable[TrajectoryLike | ArrayLike],
     num_directions: int = 2,
+    *,
+    like: ArrayLike | None = None,
 ) -> Directions:
     """The orthonormal directions in which paths of an optimizer vary most (PCA).
 
@@ -106,6 +108,10 @@ def principal(
             list of these over the same weights. They are read block by block: memory grows with T
             and K P, not with T P or P squared.
         num_directions: K.
+        like: Directions `(K, P)` of another moment: the new ones are turned within the space that
+            they span until they are nearest to these (orthogonal Procrustes), so that a path is
+            seen from one side from moment to moment. Each one alone is then not the direction of
+            the most variance, and they are labeled "path direction".
 
     Returns:
         `Directions`.
@@ -138,6 +144,19 @@ def principal(
             "Record more steps, or ask for fewer directions.",
         )
     vectors = oriented(orthonormal(paths.combined(mixing)))
-    explained = np.clip(values / total, 0, 1).tolist()
-    details = {"kind": "principal", "explained_variance": explained, "num_rows": paths.num_finite}
-    return Directions(vectors, numbered("principal direction", num_directions), details)
+    details = {"kind": "principal", "num_rows": paths.num_finite}
+    name = "principal direction"
+    if like is not None:
+        near = as_numbers("principal", like=like)
+        if near.shape != vectors.shape:
+            raise refusal(
+                "principal",
+                f"`like` to be directions of shape {vectors.shape}",
+                f"shape {near.shape}",
+                "Give those of an earlier moment of the path.",
+            )
+        turn = turned_towards(vectors, near)
+        vectors, values = turn @ vectors, np.square(turn) @ values
+        details["turned"], name = True, "path direction"
+    details["explained_variance"] = np.clip(values / total, 0, 1).tolist()
+    return Directions(vectors, numbered(name, num_directions), details)

@@ -20,6 +20,8 @@ from keras_valleys.trajectories.recorded import (
 )
 from keras_valleys.trajectories.trajectory import blocks, first_finite
 
+SHORTER = 0.6  # of the longer axis of a plane, at least, in weight space
+
 
 class OnPlane(Protocol):
     """What lies on a line or a plane in weight space, as a `keras_valleys.surfaces.Surface`."""
@@ -136,7 +138,10 @@ def axes_around(paths, directions, origin, *, num_points, margin, reach):
 
 
 def _with_room(coordinates, lengths, numbers, margin):
-    """One rising array per column; one that does not move gets the extent of the other."""
+    """One rising array per column; one that does not move gets the extent of the other.
+
+    And none is a strip: the shorter one is widened on both sides to `SHORTER` of the longer.
+    """
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     extents = (high - low) * lengths
     rounding = 1e-6 * np.abs(coordinates * lengths).max(axis=0)  # of weights in float32
@@ -145,6 +150,9 @@ def _with_room(coordinates, lengths, numbers, margin):
     own = longest / lengths if longest else np.full_like(lengths, 2.0)
     room = np.where(still, own / 2, margin * (high - low))
     low, high = low - room, high + room
+    wanted = SHORTER * ((high - low) * lengths).max() / lengths
+    more = np.maximum(wanted - (high - low), 0) / 2
+    low, high = low - more, high + more
     return tuple(np.linspace(a, b, n) for a, b, n in zip(low, high, numbers, strict=True))
 
 
@@ -396,7 +404,8 @@ def span(
     """Coordinates of a line or a plane that contains trajectories.
 
     They are what `keras_valleys.surfaces.evaluate` takes, with the same directions and origin. An
-    axis along which no path moves gets the length, in weight space, of the other, or 1 each way.
+    axis along which no path moves gets the length, in weight space, of the other, or 1 each way;
+    one along which they move little is widened on both sides to 0.6 of the longer one.
 
     Rows that are not finite do not count, nor do those where a run blew up: farther from its start
     than `reach` times the farthest row that was no worse than the start (without losses: than the

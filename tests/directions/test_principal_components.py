@@ -92,3 +92,26 @@ def test_long_paths_of_large_models_need_little_memory():
     left = wide[::100] - wide.mean(axis=0)
     inside = left @ found.vectors.T @ found.vectors
     np.testing.assert_allclose(inside, left, atol=1e-3)
+
+
+def test_directions_are_turned_to_be_nearest_to_others():
+    path = np.random.default_rng(0).normal(size=(30, 6)) * [9, 7, 5, 1, 0.1, 0.1]
+    plain = directions.principal(path)
+    angle = 0.7
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    for wanted in (turn @ plain.vectors, np.diag([1, -1]) @ plain.vectors, plain.vectors[::-1]):
+        found = directions.principal(path, like=wanted)
+        np.testing.assert_allclose(found.vectors, wanted, atol=1e-9)
+        assert found.details["turned"] and found.labels[0].startswith("path direction")
+        rows = path - path.mean(axis=0)
+        shares = np.square(rows @ found.vectors.T).sum(axis=0) / np.square(rows).sum()
+        np.testing.assert_allclose(found.details["explained_variance"], shares, rtol=1e-9)
+    other = np.random.default_rng(1).normal(size=(2, 6))
+    found, best = directions.principal(path, like=other), -np.inf
+    for angle in np.linspace(0, 2 * np.pi, 721):  # the slow twin: every turn, and its mirror image
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        for one in (turn, np.diag([1, -1]) @ turn):
+            best = max(best, float(np.sum((one @ plain.vectors) * other)))
+    assert np.sum(found.vectors * other) >= best - 1e-9
+    with pytest.raises(ValueError, match=r"`like` to be directions of shape \(2, 6\)"):
+        directions.principal(path, like=np.ones((1, 6)))

@@ -177,15 +177,15 @@ def test_span_of_one_axis_and_of_the_weights_themselves():
     (axis,) = span(run([[3.0, 0], [5.0, 1]]), [2.0, 0.0], num_points=9, margin=0.5)
     np.testing.assert_allclose(axis[[0, -1]], [-1.5, 0.5])  # the origin is the last row
     x, y = span(run([[3.0, 0], [5.0, 1], [np.nan, 9]]), np.array([[1.0, 0], [0, 1]]), margin=0.5)
-    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1]], [-3, 1, -1.5, 0.5])
+    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1]], [-3, 1, -1.7, 0.7])
 
 
 def test_span_gives_an_axis_without_movement_a_range_of_its_own():
     directions = [[1.0, 0, 0], [0, 4.0, 0]]
     x, y = span(run([[3.0, 8, 0], [5.0, 8, 7]]), directions, np.zeros(3), margin=0.5)
-    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1]], [2, 6, 1.75, 2.25])
+    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1]], [2, 6, 1.7, 2.3])
     x, y = span(run([[3.0, 8, 0]]), directions, np.zeros(3))
-    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1]], [2, 4, 1, 3])
+    np.testing.assert_allclose([x[0], x[-1], y[0], y[-1]], [0.6, 5.4, 1, 3])
     noisy = [[3.0, 8, 0], [5.0, np.float32(8 + 1e-6), 7]]
     assert np.ptp(span(run(noisy), directions, np.zeros(3))[1]) == pytest.approx(0.5)
 
@@ -240,3 +240,13 @@ def test_span_refuses_what_makes_no_range():
     for options in (dict(margin=-0.1), dict(margin=np.nan), dict(reach=0), dict(margin=np.inf)):
         with pytest.raises(ValueError, match="`margin` to be >= 0 and `reach` to be > 0"):
             span(path, np.eye(2, 3), **options)
+
+
+@pytest.mark.parametrize("lengths", [(1.0, 1.0), (2.0, 0.5)])
+def test_span_gives_no_strips(lengths):
+    directions = np.diag(lengths)
+    path = Trajectory(range(3), [[0.0, 0.0], [10.0, 0.1], [20.0, 0.2]], [3.0, 2.0, 1.0])
+    x, y = span(path, directions, np.zeros(2), margin=0.1)
+    wide, high = np.ptp(x) * lengths[0], np.ptp(y) * lengths[1]
+    assert (wide, high) == pytest.approx((24.0, 0.6 * 24.0))
+    assert (y[0] + y[-1]) / 2 * lengths[1] == pytest.approx(0.1)  # the path stays in the middle
