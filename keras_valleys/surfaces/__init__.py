@@ -1,6 +1,7 @@
 """The loss, sampled on a line or a plane in weight space."""
 
 from keras_valleys.surfaces.reaching import reach
+from keras_valleys.surfaces.sampling import loss_at, seconds_per_point
 from keras_valleys.surfaces.surface import Surface, evaluate
 from keras_valleys.surfaces.units import axis_text, coordinate_text, shown_as
 

@@ -2,11 +2,14 @@
 
 import math
 import time
+import weakref
+from typing import Any
 
 import numpy as np
 
 from keras_valleys._backend import compiles_each_shape
 from keras_valleys._progress import Progress
+from keras_valleys.objectives import Objective
 from keras_valleys.surfaces.executors import gather, num_chunks, packed
 
 MOST = 2**22  # coefficients in one call
@@ -14,6 +17,10 @@ QUICK = 1e7  # weights times rows times points that take less time than to find 
 FIRST = 1e9  # of the same in the first chunk, which pays for the compilation
 SECONDS = 0.5  # that a chunk takes
 AT_ONCE = 1.0  # seconds of work that are not worth dividing
+NUM_TRIED = 16  # points, to find out what one takes
+WORTH = 0.01  # seconds beside which a call itself takes none: longer ones are not worth compiling
+# What is known of objectives, by number of axes: what is compiled for one surface serves the next.
+PACES: "weakref.WeakKeyDictionary[Any, dict[int, Pace]]" = weakref.WeakKeyDictionary()
 
 
 class Sampler:
@@ -34,7 +41,7 @@ class Sampler:
         self._checkpoint, self._verbose = checkpoint, verbose
         self._executor, self._note = executor, note
         self._blob = packed(objective, directions, origin) if executor is not None else None
-        self._pace = Pace(objective, len(directions))
+        self._pace = pace_of(objective, len(directions))
 
     def __call__(self, rows_of, num):
         """The losses of `num` points; `rows_of(indices)` are their coefficients."""
@@ -151,13 +158,60 @@ class Pace:
     def _compiled_size(self, size):
         """A number of rows that is compiled, or the one that serves best when it will be."""
         above = [n for n in self._seen if n >= size and (n - size) * self.seconds <= self._waste]
-        below = [n for n in self._seen if size / 4 <= n < size]
+        below = [n for n in self._seen if n < size and (size <= 4 * n or n * self.seconds > WORTH)]
         if above or below:
             return min(above) if above else max(below)
         power = max(2 ** math.ceil(math.log2(size)), 8)
         if (power - size) * self.seconds > self._waste or power > self._most:
             power = 2 ** math.floor(math.log2(size))
         return power
+
+
+def pace_of(objective, num_axes):
+    """The `Pace` of an objective on lines or planes."""
+    return PACES.setdefault(objective, {}).setdefault(num_axes, Pace(objective, num_axes))
+
+
+def seconds_per_point(objective: Objective) -> float:
+    """What a point of the objective's surface takes, from two calls; the first one compiles.
+
+    They are of a size that `evaluate` will use, and of points that are all the present weights.
+
+    Args:
+        objective: An `Objective`.
+
+    Returns:
+        Seconds.
+    """
+    point = objective.point()
+    _at_present(objective, point, NUM_TRIED)
+    _, num, seconds = _at_present(objective, point, NUM_TRIED)
+    return seconds / num
+
+
+def loss_at(objective: Objective, weights: np.ndarray) -> float:
+    """The loss at a weight vector, by the function that samples its surfaces.
+
+    Another one would have to be compiled first.
+
+    Args:
+        objective: An `Objective`.
+        weights: Array of shape `(P,)`.
+    """
+    loss, _, _ = _at_present(objective, weights, 1)
+    return loss
+
+
+def _at_present(objective, weights, wanted):
+    """The loss at a weight vector, at how many points it was found, and the seconds of it."""
+    num_axes = min(objective.size, 2)
+    pace, directions = pace_of(objective, num_axes), np.zeros((num_axes, objective.size))
+    num = pace.next_size(wanted)
+    begin = time.perf_counter()
+    losses = objective.along(np.zeros((num, num_axes)), directions, weights)
+    seconds = time.perf_counter() - begin
+    pace.took(num, seconds)
+    return float(losses[0]), num, seconds
 
 
 def _floating(losses):

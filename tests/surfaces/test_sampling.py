@@ -12,7 +12,7 @@ from helpers.lines import dense_model
 from helpers.objectives import rosette_objective
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import evaluate
-from keras_valleys.surfaces.sampling import Pace
+from keras_valleys.surfaces.sampling import Pace, loss_at, pace_of, seconds_per_point
 
 
 @pytest.mark.parametrize("kind, least", [(Bowl, 1), (Heavy, 2)])
@@ -88,3 +88,22 @@ def test_memory_stays_flat():
     peak(100)
     assert peak(100_000) < 10e6
     assert Pace(Heavy(), 2).next_size(10**8) <= 2**21
+
+
+def test_what_was_compiled_for_one_surface_serves_the_next():
+    objective = Heavy(seconds=1e-3)
+    for size in (40, 31, 25, 50):
+        evaluate(objective, [1.0, 0.5], coordinates=np.linspace(-1, 2.5, size), verbose=0)
+    sizes = set(objective.calls)
+    if keras.config.backend() == "jax":  # which compiles for each number of points
+        assert len(sizes) <= 2
+    assert pace_of(objective, 1) is pace_of(objective, 1)
+    assert pace_of(objective, 1) is not pace_of(Heavy(), 1)
+
+
+def test_the_loss_at_weights_and_what_a_point_takes():
+    model, x, y = line()
+    objective = kv.objectives.Objective(model, x, y)
+    weights = objective.point() + 0.5
+    assert loss_at(objective, weights) == pytest.approx(float(objective(weights)), rel=1e-6)
+    assert 0 < seconds_per_point(objective) < 60
