@@ -17,6 +17,7 @@ from keras_valleys._checks import refusal
 # A file may unpack to so many bytes, or to so many times its own size: measured numbers shrink to a
 # half or a tenth, and only zeros to a thousandth.
 MOST_UNPACKED, MOST_TIMES = 2**28, 100
+MOST_PACKED = 2**25  # bytes that are packed in a second
 MOST_HEADER = 1024  # characters that describe an array
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -88,9 +89,15 @@ def write_archive(path: str | os.PathLike[str], kind: str, **fields: Any) -> Non
 
 
 def _write_arrays(file, fields):
-    """Write arrays packed, or as they are where `read_archive` would not unpack them again."""
-    np.savez_compressed(file, **fields)
+    """Write arrays packed, or as they are where `read_archive` would not unpack them again.
+
+    Many weights are not packed either: it takes a minute for what is hardly smaller then.
+    """
     unpacked = sum(np.asarray(value).nbytes for value in fields.values())
+    if unpacked > MOST_PACKED:
+        np.savez(file, **fields)
+        return
+    np.savez_compressed(file, **fields)
     if unpacked > max(MOST_UNPACKED, MOST_TIMES * file.tell()) / 2:
         file.seek(0)
         file.truncate()
