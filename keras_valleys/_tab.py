@@ -1,6 +1,7 @@
 """All that this package knows of the tab's format: surfaces and paths as the view shows them."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ from tensorboard_plugin_valleys.metadata import (
     SHOWN_TAG,
     SURFACE_INFO_TAG,
     SURFACE_TAG,
+    moment_tag,
     path_tag,
 )
 from tensorboard_plugin_valleys.places import slice_heights
@@ -181,9 +183,9 @@ class SurfaceRecord:
         one_weight = self.surface.origin.size == 1
         return project(vectors, self.surface) if one_weight else vectors
 
-    def write(self, writer):
-        writer.tensor(SURFACE_TAG, self.losses, 0, PLUGIN_NAME, self.digest)
-        writer.tensor(SURFACE_INFO_TAG, self.info, 0, PLUGIN_NAME)
+    def write(self, writer, tag_of, step):
+        writer.tensor(tag_of(SURFACE_TAG), self.losses, step, PLUGIN_NAME, self.digest)
+        writer.tensor(tag_of(SURFACE_INFO_TAG), self.info, step, PLUGIN_NAME)
 
 
 class PathChunks:
@@ -197,14 +199,27 @@ class PathChunks:
         record: The `SurfaceRecord`, written at once, or `None`.
         units: Units of the coordinates; those of the surface count as well. `None` for none.
         loss_kind: What the losses of the rows are, "recorded" or "true".
+        moment: Number and step of the moment whose plane it is; `None` for the one surface of a
+            run.
     """
 
-    def __init__(self, writer, names, label="", record=None, *, units=None, loss_kind="recorded"):
+    def __init__(
+        self,
+        writer,
+        names,
+        label="",
+        record=None,
+        *,
+        units=None,
+        loss_kind="recorded",
+        moment=None,
+    ):
         self._writer, self._record, self._num_coordinates = writer, record, len(names)
+        self._tag_of = str if moment is None else functools.partial(moment_tag, moment[0])
         units = [""] * len(names) if units is None else units
         if record is not None:
             names, units = record.surface.labels, record.surface.units
-            record.write(writer)
+            record.write(writer, self._tag_of, 0 if moment is None else moment[1])
         content = {
             "columns": COLUMNS,
             "coordinates": list(names),
@@ -228,7 +243,7 @@ class PathChunks:
         """Write what is not written yet."""
         if not self._unwritten:
             return
-        tag, last = path_tag(self._number), self._rows[-1].step
+        tag, last = self._tag_of(path_tag(self._number)), self._rows[-1].step
         table, past = self._table()
         self._write_shown(past.heights, last)
         self._writer.tensor(tag, table, last, PLUGIN_NAME, self._content)
@@ -244,7 +259,7 @@ class PathChunks:
             return
         shown, self._heights = shown_range(self._record.valleys, heights), heights
         if shown != self._shown:
-            self._writer.tensor(SHOWN_TAG, np.array(shown), step, PLUGIN_NAME)
+            self._writer.tensor(self._tag_of(SHOWN_TAG), np.array(shown), step, PLUGIN_NAME)
             self._shown = shown
 
     def _table(self):

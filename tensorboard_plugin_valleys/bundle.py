@@ -35,7 +35,6 @@ EXPORT_HERE = re.compile(
 )
 PAIR = re.compile(r"([\w$]+)(?:\s+as\s+([\w$]+))?")
 
-SPACES = re.compile(r" *([{}()\[\];,=<>*?:&|!]) *")  # which a sign needs on neither side
 
 Taken: TypeAlias = list[tuple[str, str]] | str  # pairs of names, or one for all
 
@@ -163,20 +162,18 @@ def blanked(text: str) -> str:
 
 
 def short(text: str) -> str:
-    r"""The text without comments, indentation and blanks that mean nothing.
-
-    What strings, templates and regular expressions hold stays, and so do all lines.
+    r"""The text without comments, indentation and empty lines; what strings hold stays.
 
     Example:
 
     >>> short("let a = 'b  // c'; // d\n\n  f(`\n  e`);")
-    "let a='b  // c';\nf(`\n  e`);"
+    "let a = 'b  // c';\nf(`\n  e`);"
     """
     spots: list = []
     _blank(text, list(text), 0, spots=spots)
     parts, end = [], 0
     for start, stop in [*spots, (len(text), len(text))]:
-        parts.append(SPACES.sub(r"\1", re.sub(r"[ \t]*\n\s*", "\n", text[end:start])))
+        parts.append(re.sub(r"[ \t]*\n\s*", "\n", text[end:start]))
         if not COMMENT.match(text, start):
             parts.append(text[start:stop])
         elif text.startswith("/*", start):

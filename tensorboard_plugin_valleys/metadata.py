@@ -12,6 +12,11 @@ A run holds, as tensors of the plugin `PLUGIN_NAME`:
 - `SHOWN_TAG`: the lowest and the highest loss to show of the surface with the path so far, float64
   of shape `(2,)`; written anew where the path needs more. A run without a surface has none.
 
+A run on the planes of its own path holds them once for each moment at which the plane was new, as
+`moment_tag(k, tag)` for each of these tags; its surface is written with the step of the moment. The
+path there is that of all steps before the next moment, in the coordinates of this moment's plane.
+What such a run holds under the tags themselves is the path before its first moment.
+
 The columns:
 
     step, loss           as recorded; NaN for a loss that is not known
@@ -39,6 +44,7 @@ SURFACE_TAG = "valleys/surface"
 SURFACE_INFO_TAG = "valleys/surface_info"
 SHOWN_TAG = "valleys/shown"
 PATH_PREFIX = "valleys/path/"
+MOMENT_PREFIX = "valleys/moments/"
 
 COLUMNS = (
     *("step", "loss", "distance", "valley", "left", "left_at", "stride", "event_stride"),
@@ -50,3 +56,14 @@ CHUNK_ROWS = 729  # a power of three: then strides are those of the whole path
 def path_tag(number: int) -> str:
     """The tag of a chunk; tags sort as their chunks."""
     return f"{PATH_PREFIX}{number:06d}"
+
+
+def moment_tag(number: int, tag: str) -> str:
+    """The tag of a moment in place of one of the run; tags sort as their moments.
+
+    Example:
+
+    >>> moment_tag(2, SURFACE_TAG)
+    'valleys/moments/002/surface'
+    """
+    return f"{MOMENT_PREFIX}{number:03d}/{tag.removeprefix('valleys/')}"

@@ -30,9 +30,8 @@ was.
 
 The columns: the step of each row, as int64; its level, as uint8; and as float32 its loss, its
 distance from the surface, the index of its valley (-1 for none), and the K coordinates, NaN where
-unknown. Numbers of more than one byte are written as differences d, of their bits taken as
-integers, from the row before, d as 2 d, or as -2 d - 1 where it is negative; then all lowest bytes,
-all second ones and so on: alike bytes stand together.
+unknown. Numbers of more than one byte are written as differences, of their bits taken as integers,
+from the row before, then all lowest bytes, all second ones and so on: alike bytes stand together.
 
 The level of a row says when it is drawn on the surface: where the drawing may be wrong by less than
 2**(-level / 4) of the size of the picture (see `thinning.tolerances`). A row of level `CHARTS_ONLY`
@@ -110,23 +109,15 @@ def surface_payload(losses: ArrayLike, info: dict[str, Any]) -> dict[str, Any]:
         "resolution": list(values.shape),
         "num_diverged": int(np.sum(~np.isfinite(values))),
         "coordinates": [axis[rows].tolist() for axis, rows in zip(axes, kept, strict=True)],
-        "losses": _rounded(finite_or_null(values[np.ix_(*kept)]), _digits(values)),
+        "losses": _rounded(finite_or_null(values[np.ix_(*kept)])),
     }
 
 
-def _digits(values):
-    """As many as tell a ten-millionth of what the losses differ by, and of each of them."""
-    finite = values[np.isfinite(values)]
-    span = np.ptp(finite) if finite.size else 0.0
-    times = np.abs(finite).max() / span if span > 0 else 1.0
-    return int(np.clip(7 + np.ceil(np.log10(max(times, 1.0))), 7, 17))
-
-
-def _rounded(values, digits):
-    """Nested lists of numbers with so many digits."""
+def _rounded(values):
+    """Nested lists with as many digits as tell float32 apart."""
     if isinstance(values, list):
-        return [_rounded(value, digits) for value in values]
-    return None if values is None else float(f"{values:.{digits}g}")
+        return [_rounded(value) for value in values]
+    return None if values is None else float(f"{values:.9g}")
 
 
 def units_of(names: Sequence[str], units: Sequence[str] | None = None) -> list[str]:
@@ -199,10 +190,9 @@ def path_payload(
 
 
 def _packed(values):
-    """Differences of integers, small ones of both signs as small numbers, byte after byte."""
-    ways = np.diff(values, prepend=values.dtype.type(0)).astype(values.dtype)
-    numbers = (ways << 1) ^ (ways >> (8 * values.itemsize - 1))
-    return numbers.view("u1").reshape(-1, values.itemsize).T.tobytes()
+    """Differences of integers, byte after byte."""
+    differences = np.diff(values, prepend=values.dtype.type(0))
+    return differences.astype(values.dtype).view("u1").reshape(-1, values.itemsize).T.tobytes()
 
 
 def _levels(coordinates, no_step, surface):

@@ -58,34 +58,39 @@ class ValleysPlugin(base_plugin.TBPlugin):
         order = {name: number for number, name in enumerate(self._run_names(request))}
         runs = []
         for name in sorted(listed):
-            tags = listed[name]
+            moments = _moments(listed[name])
+            tags = moments[max(moments)] if moments else listed[name]
             chunks = [tag for tag in tags if tag.startswith(metadata.PATH_PREFIX)]
-            runs.append(
-                {
-                    "name": name,
-                    "number": order.get(name, len(order)),
-                    "surface": _surface_id(name, tags),
-                    "last_step": max((tags[tag].max_step for tag in chunks), default=-1),
-                    "num_chunks": len(chunks),
-                }
-            )
+            one = {
+                "name": name,
+                "number": order.get(name, len(order)),
+                "surface": f"moments of {name}" if moments else _surface_id(name, tags),
+                "last_step": max((tags[tag].max_step for tag in chunks), default=-1),
+                "num_chunks": len(chunks),
+            }
+            if moments:
+                one["moments"] = [
+                    {"number": k, "step": moments[k][metadata.SURFACE_TAG].max_step}
+                    for k in sorted(moments)
+                ]
+            runs.append(one)
         return _json(request, {"runs": runs})
 
     def _surface(self, request: wrappers.Request) -> wrappers.Response:
-        run, tags = self._find_run(request)
-        losses, info = self._read_surface(request, run, tags)
+        losses, info = self._read_surface(request, *self._find_run(request))
         return _json(request, payload.surface_payload(losses, info))
 
     def _path(self, request: wrappers.Request) -> wrappers.Response:
-        run, tags = self._find_run(request)
+        run, tags, moment = self._find_run(request)
         chunks = sorted(tag for tag in tags if tag.startswith(metadata.PATH_PREFIX))
         known = (reading.described(tags[tag].plugin_content) for tag in chunks)
         described = next((one for one in known if one is not reading.NOTHING), reading.NOTHING)
         columns, names, units, label = described
-        found = self._read(request, run, [*chunks, metadata.SHOWN_TAG]) if chunks else {}
+        wanted = [*chunks, metadata.SHOWN_TAG]
+        found = self._read(request, run, wanted, moment) if chunks else {}
         parts = [found[tag] for tag in chunks if tag in found]
         rows = reading.table(parts, columns, len(names))
-        surface = self._surface_below(request, run, tags)
+        surface = self._surface_below(request, run, tags, moment)
         shown = reading.shown(found.get(metadata.SHOWN_TAG))
         if surface is not None and columns == reading.OLD_COLUMNS:
             shown = np.array(old_files.shown_with(surface[0], surface[1], rows))
@@ -95,36 +100,45 @@ class ValleysPlugin(base_plugin.TBPlugin):
         packed = payload.path_payload(rows, names, label, shown, **options)
         return http_util.Respond(request, packed, "application/octet-stream")
 
-    def _surface_below(self, request, run, tags):
+    def _surface_below(self, request, run, tags, moment):
         """The surface that a path is drawn on; `None` where there is none."""
         try:
-            losses, info = self._read_surface(request, run, tags)
+            losses, info = self._read_surface(request, run, tags, moment)
         except errors.NotFoundError:
             return None
         if "shown" not in info:
             info = {**info, "shown": old_files.shown_range(losses, info["valleys"])}
         return losses, info
 
-    def _read_surface(self, request, run, tags):
+    def _read_surface(self, request, run, tags, moment):
         """The losses and the info of a run's surface."""
         if _surface_id(run, tags) is None:
             raise errors.NotFoundError(f"run {run!r} has no surface")
         names = [metadata.SURFACE_TAG, metadata.SURFACE_INFO_TAG]
-        found = self._read(request, run, names)
+        found = self._read(request, run, names, moment)
         try:
             return reading.surface(*(found.get(name) for name in names))
         except ValueError as error:
             raise errors.NotFoundError(f"the surface of run {run!r} is not readable") from error
 
     def _find_run(self, request):
-        """The run that a request names, and its tags."""
+        """The run that a request names, its tags, and the number of the moment they are of.
+
+        Of a run with moments that is the one that is asked for, or the last; else `None`.
+        """
         run = request.args.get("run")
         if run is None:
             raise errors.InvalidArgumentError("expected ?run=NAME")
         tags = self._list(request).get(run)
         if tags is None:
             raise errors.NotFoundError(f"run {run!r}")
-        return run, tags
+        moments, number = _moments(tags), request.args.get("moment", type=int)
+        if not moments and number is None:
+            return run, tags, None
+        number = max(moments, default=-1) if number is None else number
+        if number not in moments:
+            raise errors.NotFoundError(f"run {run!r} has no moment {number}")
+        return run, moments[number], number
 
     def _run_names(self, request):
         where = _where(request)
@@ -135,8 +149,15 @@ class ValleysPlugin(base_plugin.TBPlugin):
     def _list(self, request):
         return self._provider.list_tensors(**_where(request), plugin_name=self.plugin_name)
 
-    def _read(self, request, run, tags):
-        """The last array of each tag; what cannot be read is left out."""
+    def _read(self, request, run, tags, moment=None):
+        """The last array of each tag, of a moment if one is given; what cannot be read is left out.
+
+        The keys are the tags as they are without a moment.
+        """
+        if moment is not None:
+            names = {metadata.moment_tag(moment, tag): tag for tag in tags}
+            found = self._read(request, run, list(names))
+            return {names[tag]: array for tag, array in found.items()}
         try:
             return self._read_all(request, run, tags)
         except errors.PublicError:
@@ -161,6 +182,17 @@ def _where(request):
     environ = request.environ
     context, experiment = plugin_util.context(environ), plugin_util.experiment_id(environ)
     return {"ctx": context, "experiment_id": experiment}
+
+
+def _moments(tags):
+    """From the number of each moment whose surface is there to its tags, as without a moment."""
+    found: dict[int, dict] = {}
+    for tag, described in tags.items():
+        number, _, rest = tag.removeprefix(metadata.MOMENT_PREFIX).partition("/")
+        if tag.startswith(metadata.MOMENT_PREFIX) and number.isdecimal():
+            found.setdefault(int(number), {})[f"valleys/{rest}"] = described
+    needed = metadata.SURFACE_TAG, metadata.SURFACE_INFO_TAG
+    return {k: found[k] for k in found if all(tag in found[k] for tag in needed)}
 
 
 def _surface_id(run, tags):

@@ -110,7 +110,7 @@ class FinishedPath(SurfaceBoard):
         self.on_fit_begin()
         self._run.schedule = Schedule(self.images, int(path.steps[-1] - path.steps[0]))
         *rows, final = rows_of(path)
-        self._announce(self._place(rows[0] if rows else final))
+        self._begin_at(self._place(rows[0] if rows else final))
         for row in rows:
             self.on_row(row)
         self.on_final(final)

@@ -6,23 +6,27 @@ import functools
 import math
 import os
 import re
+import warnings
 import weakref
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from keras_valleys._checks import check_kind, check_whole, refusal
+from keras_valleys._checks import check_kind, check_number, check_whole, refusal
 from keras_valleys._optimizers import name_of, optimizer_settings
 from keras_valleys._tab import PathChunks, SurfaceRecord
 from keras_valleys._weights import period_and_unit
+from keras_valleys.callbacks.kept_rows import check_memory
+from keras_valleys.callbacks.own_planes import MOST_SHOWN, OwnPlanes, evenly
 from keras_valleys.callbacks.steps import Row, StepCallback
 from keras_valleys.events import EventWriter, HParam, absolute_path, hparams_value
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces import Surface, coordinate_text
-from keras_valleys.trajectories import project
+from keras_valleys.trajectories import Trajectory, project
 from keras_valleys.valleys import BORDER, Valleys, dropped_text, passages, shown_valleys
 
+FEW_FRAMES = 4  # that make a film where the surface is another one in each
 NUM_FRAMES, MAX_FRAMES = 10, 30  # of the animation: each takes milliseconds, and 0.3 MB until then
 # Tags of the board that no axis can have.
 TAKEN = {"loss", "true_loss", "final_loss", "index", "surface", "path", "report"}
@@ -51,6 +55,20 @@ class SurfaceBoard(StepCallback):
     pictures of a tag, so up to ten are all shown, with no flag. The surface itself is drawn when
     the board is made, not during fit.
 
+    With `data` no surface is needed before: one line shows a run of any model on the plane of its
+    own path. At evenly spaced moments of fit that is the plane of the two principal directions of
+    the path so far, through the present weights, on a grid as fine, and of as many rows of the
+    data, as `budget` allows; where there is no time for a moment it is left out. Each one is a
+    picture and a state of the tab; they are turned to be alike, and a path begins at (0, 0) in
+    each. After fit the plane of the whole path is sampled finer, in at least three seconds, and is
+    then the attribute `surface`, with the path as `trajectory`. In place of `valley/index` and the
+    coordinates there are, at each moment, `valley/train_loss`, `valley/validation_loss` and
+    `valley/gap`, their difference. The losses are those of evaluation, but with the statistics of
+    batches where the model has BatchNormalization and the like, whose own lag behind the path; the
+    report says so, and what `model.evaluate` would give. The surface of a model of one or two
+    weights is that of the weights themselves. History, weights and random numbers of the fit are
+    those without the board.
+
     Each fit writes a folder of its own: `log_dir`, or `log_dir-2`, `log_dir-3`, ... where it is
     occupied; the attribute `log_dir` says which. It may stand beside
     `keras.callbacks.TensorBoard(log_dir)` in any order. The last row, the report and
@@ -63,7 +81,7 @@ class SurfaceBoard(StepCallback):
         log_dir: Folder of the run; `tensorboard --logdir` takes its parent.
         surface: A `keras_valleys.surfaces.Surface` over all trainable weights. `None` writes
             scalars only.
-        images: The largest number of pictures during fit, at least 0.
+        images: The largest number of pictures during fit, at least 0; and of moments.
         hparams: Dictionary of further hyperparameters to list, which take precedence.
         objective: The model's `keras_valleys.objectives.Objective`, which measures the scalar
             `valley/final_loss`, the true loss of all rows of data after fit. `None` measures
@@ -72,11 +90,19 @@ class SurfaceBoard(StepCallback):
             objective; `None` finds them. Pictures of two axes show valleys where these or the next
             argument are given.
         persistence: As for `find_valleys`, where `valleys` is `None`.
+        data: In place of a surface, what the loss is evaluated on: a tuple `(x, y)` or `(x, y,
+            sample_weight)` of arrays, a data set of batches that are the same at each pass, or an
+            `Objective`, which is taken as it is. Evenly spaced rows of arrays are used, or the
+            first batches of a data set, which is read up to 16384 rows.
+        validation: The same of the validation data, for its loss beside that of training.
+        budget: Share of fit's time for the moments.
+        memory: The largest number of bytes for the path, of which every third row is kept again
+            and again where it is more. `None` is a tenth of what is free.
 
     Raises:
         ValueError: At once for an impossible argument, such as valleys of another surface, or both
             valleys and a `persistence`; at the start of fit for a surface over another number of
-            weights than the model's.
+            weights than the model's, or for data that it cannot be evaluated on.
 
     Example:
 
@@ -105,6 +131,10 @@ class SurfaceBoard(StepCallback):
         objective: Objective | None = None,
         valleys: Valleys | None = None,
         persistence: float | None = None,
+        data: Any = None,
+        validation: Any = None,
+        budget: float = 0.1,
+        memory: float | None = None,
     ) -> None:
         super().__init__()
         remedy = "Use images=10, as many as TensorBoard keeps."
@@ -121,7 +151,22 @@ class SurfaceBoard(StepCallback):
         self._asked_log_dir = self.log_dir
         self._valleys: Any = None
         self._record: Any = None
-        if surface is not None:
+        remedy = "Use budget=0.1, a tenth of fit's time."
+        check_number(self._owner, "a number > 0", remedy, above=0, budget=budget)
+        check_memory(self._owner, memory)
+        self._own: Any = None  # `OwnPlanes`, where the surface is the path's own
+        self._moment: Any = None  # the last `Moment` of it
+        if data is not None:
+            self._check_own(surface, valleys)
+            self._own = OwnPlanes(self._owner, data, validation, budget, memory, persistence)
+        elif validation is not None:
+            raise refusal(
+                self._owner,
+                "`data` where `validation` is given",
+                "data=None",
+                "Give both: data=(x, y), validation=(x_val, y_val).",
+            )
+        elif surface is not None:
             found = shown_valleys(self._owner, surface, valleys, persistence)
             self._valleys = ValleyVisits(found)
             self._record = SurfaceRecord(surface, self._valleys.valleys)
@@ -139,8 +184,8 @@ class SurfaceBoard(StepCallback):
         self._places: list[Place] = []  # of all fits
         self._run: Any = None  # a `Run` during fit: callbacks are copied before
         self._frames: Any = None  # `SurfaceFrames`
-        self._draws = surface is not None and images > 0
-        if self._draws:
+        self._draws = (surface is not None or data is not None) and images > 0
+        if self._draws and self._own is None:
             self._prepare_frames()  # here, so that it does not hold up training
 
     def __getstate__(self) -> dict:
@@ -154,7 +199,12 @@ class SurfaceBoard(StepCallback):
     def on_fit_begin(self) -> None:
         if self._run is not None:
             self._end_interrupted()
-        self._run = Run(EventWriter(self._asked_log_dir), first=len(self._places))
+        if self._own is not None:
+            self._own.fit_begin()
+            self.surface = self._record = self._valleys = self._moment = None
+            if self.model.built:
+                self._own.meet(self.model)  # before a folder is made: it may refuse the data
+        self._run = Run(EventWriter(self._asked_log_dir))
         UNENDED[self._run] = weakref.ref(self)
         _end_all_at_exit()
         self.log_dir = self._run.writer.log_dir
@@ -164,47 +214,96 @@ class SurfaceBoard(StepCallback):
         super().on_epoch_begin(epoch, logs)
 
     def on_row(self, row: Row) -> None:
-        self._add(self._place(row))
+        if self._own is None:
+            self._add(self._place(row))
+        else:
+            self._add_own(row)
 
     def on_final(self, row: Row) -> None:
+        if self._own is not None:
+            self._own.path.pinned.add(row.step)
+            self._own.path.add(row)
+            left = [] if self._run.num_moments else self._run.due
+            self._go_on(self._own.last_moments(left))
         self._finish(self._place(row))
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The path, where the board was given `data`: to draw it on `surface`, the final plane."""
+        if self._own is None:
+            raise AttributeError(
+                "`SurfaceBoard.trajectory` is there with `data=`; a `TrajectoryRecorder` has one"
+            )
+        rows = self._own.path.rows
+        return Trajectory(
+            [row.step for row in rows],
+            self._own.path.stacked([]),
+            [row.loss for row in rows],
+            self._run_label(),
+            self.loss_source,
+            no_steps=[row.step for row in rows if row.no_step],
+        )
+
+    def _check_own(self, surface, valleys):
+        both = {"surface": surface, "valleys": valleys}
+        given = [name for name, one in both.items() if one is not None]
+        if given:
+            raise refusal(
+                self._owner,
+                "`data`, of which it makes surfaces itself, or a `surface` and its `valleys`",
+                f"data and {' and '.join(given)}",
+                "Leave out one of them.",
+            )
 
     def _plan_pictures(self, epoch):
         if self._run.schedule is None:  # only now is it known at which epoch this fit begins
-            self._run.schedule = Schedule(self.images, self._count_steps(epoch))
+            self._run.num_steps = self._count_steps(epoch)
+            self._run.schedule = Schedule(self.images, self._run.num_steps)
 
     def _add(self, place):
         run = self._run
-        if run.values is None:
-            self._announce(place)
+        self._begin_at(place)
         self._places.append(place)
         self._write(place)
-        done = place.step - self._places[run.first].step
-        if self._draws and run.schedule.is_due(done):
+        if self._draws and run.schedule.is_due(place.step - run.start):
             image = self._draw(self._places)
             if (run.schedule.num_drawn - 1) % math.ceil(self.images / MAX_FRAMES) == 0:
                 run.images.append(image)
 
-    def _announce(self, place):
-        """Write the hyperparameters, at the first place."""
+    def _begin_at(self, place):
+        """Write the hyperparameters, at the first place of a fit."""
         run = self._run
+        if run.values is not None:
+            return
+        run.start = place.step
         run.values = self._hyperparameters(place)
         run.writer.hparams(run.values)
-        if self._draws:
+        if self._draws and self.surface is not None:
             self._prepare_frames(self._run_label())
 
     def _finish(self, final):
         run, places = self._run, [*self._places, final]
-        self._write(final)
+        if self._own is not None:
+            places = self._places_of_path()
+        self._write_scalars(final)
+        if self._own is None or final.step > run.step:
+            self._write_row(final)
         loss = self._final_loss(final)
         if loss is not None:
             run.writer.scalar("valley/final_loss", loss, final.step)
-        if self._draws:
-            self._prepare_frames(self._run_label())
-            run.images.append(self._draw(places))
+        if self._draws and self.surface is not None:
+            if self._own is None:
+                self._prepare_frames(self._run_label())
+                run.images.append(self._draw(places))
             run.writer.image("valley/path", self._animation(places), final.step)
-        run.writer.text("valley/report", self._report(places[run.first :]), final.step)
+        run.writer.text("valley/report", self._report(self._of_fit(places)), final.step)
         self._end()
+
+    def _of_fit(self, places):
+        """Those of these places that are of the present fit."""
+        start = self._run.start
+        start = places[-1].step if start is None else start
+        return [place for place in places if place.step >= start]
 
     def _end(self):
         run, self._run = self._run, None
@@ -213,13 +312,23 @@ class SurfaceBoard(StepCallback):
 
     def _end_interrupted(self):
         """Show the rest of a fit that an exception ended; the model is not there to be asked."""
-        run, places = self._run, self._places[self._run.first :]
+        run = self._run
         if run.process != os.getpid():  # a copy in a forked process
             self._run = None
             return
-        seen = places[-1].step if places else -1
-        if run.schedule is not None:  # else no epoch has begun: what is ahead is of an earlier fit
-            places += [self._place(row) for row in self.rows_ahead if row.step > seen]
+        # Where no epoch has begun, what is ahead is of an earlier fit.
+        ahead = [row for row in self.rows_ahead if row.step > run.step] * (run.schedule is not None)
+        if self._own is not None and ahead:
+            for row in ahead:
+                self._own.path.pinned.add(row.step)
+                self._own.path.add(row)
+            run.start = ahead[0].step if run.start is None else run.start
+            if not run.num_moments:
+                self._go_on(self._own.last_moments([]))
+            places = self._of_fit(self._places_of_path())
+        else:
+            places = self._of_fit(self._places) if run.start is not None else []
+            places += [self._place(row) for row in ahead]
         for place in places:
             if place.step > run.step:
                 self._write(place)
@@ -231,42 +340,119 @@ class SurfaceBoard(StepCallback):
 
     def _place(self, row):
         vector = row.weights
-        if vector.size > 1:
+        if vector.size > 1 and self._own is not None:
+            vector = self._own.place(vector)
+        elif vector.size > 1:
             vector = self._record.place(vector)
         return Place(row.step, vector, row.loss if row.known else None, row.no_step)
 
     def _write(self, place):
         """Write what is shown of a place: its scalars, and its row in the tab."""
+        self._write_scalars(place)
+        self._write_row(place)
+
+    def _write_scalars(self, place):
         coordinates = place.vector[: len(self._tags)].tolist()  # the distance comes last
         values = dict(zip(self._scalar_tags, coordinates, strict=True))
         if place.loss is not None:
             values[LOSS_TAGS[self._loss_kind]] = place.loss
-        if self._valleys is not None:
+        if self._valleys is not None and self._own is None:  # else they are others at each moment
             index = self._valleys.index_of(coordinates)
             if index >= 0:
                 values["valley/index"] = float(index)
-        run = self._run
         if values:
-            run.writer.scalars(values, place.step)
+            self._run.writer.scalars(values, place.step)
+
+    def _write_row(self, place):
+        run = self._run
         if run.chunks is None:
-            names, label = self._tags, self._run_label()
-            options = {"units": self._units, "loss_kind": self._loss_kind}
-            run.chunks = PathChunks(run.writer, names, label, self._record, **options)
+            run.chunks = self._new_chunks(self._tags)
         run.chunks.add(place)
         run.step = place.step
+
+    def _new_chunks(self, names, moment=None):
+        """Where the tab's path begins, with the surface that it is on."""
+        options = {"units": self._units, "loss_kind": self._loss_kind, "moment": moment}
+        return PathChunks(self._run.writer, names, self._run_label(), self._record, **options)
+
+    def _add_own(self, row):
+        """Take a row, and make a new plane of the path where one is due and there is time."""
+        own, run = self._own, self._run
+        if not own.is_ready:
+            own.meet(self.model)
+        place = self._place(row)
+        self._begin_at(place)
+        due = self._draws and run.schedule.is_due(row.step - run.start) and row.step > run.start
+        if due:
+            run.due.append(row.step)
+            own.path.pinned.add(row.step)
+        if own.path.add(row):
+            self.every = math.lcm(self.every, own.path.stride)
+            self._step_reader.slow_down(self.every)
+        self._write(place)
+        whole = max((run.num_steps or 0) / max(row.step - run.start, 1), 1.0)
+        if run.due and own.is_affordable(whole):
+            self._go_on(own.moments(run.due[-1]))
+            run.due.clear()
+            own.path.pinned.clear()
+
+    def _places_of_path(self):
+        return [self._place(row) for row in self._own.path.rows]
+
+    def _go_on(self, moments):
+        """Show moments as they are made; what fails there must not end a fit."""
+        try:
+            for moment in moments:
+                self._show(moment)
+        except Exception as error:  # of a model, a disk or a figure: any
+            self._draws = False
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            warnings.warn(
+                f"`{self._owner}` cannot show the plane of the path ({reason}). The fit goes on "
+                "without it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _show(self, moment):
+        """Go on with the plane of a moment: in the tab, in the scalars and in a picture."""
+        run, own = self._run, self._own
+        self.surface, self._valleys = moment.surface, ValleyVisits(moment.valleys)
+        self._record = SurfaceRecord(moment.surface, moment.valleys)
+        self._moment = moment
+        rows = own.path.rows if moment.is_last else evenly(own.path.rows, MOST_SHOWN)
+        self._places = [self._place(row) for row in rows]
+        if run.chunks is not None:
+            run.chunks.flush()
+        names, number = moment.surface.labels, (run.num_moments, moment.step)
+        run.chunks = self._new_chunks(names, number)
+        for place in self._places:
+            run.chunks.add(place)
+        run.chunks.flush()
+        run.step = max(run.step, self._places[-1].step)
+        run.num_moments += 1
+        losses = {f"valley/{name}_loss": loss for name, loss in moment.losses.items()}
+        if len(losses) > 1:
+            losses["valley/gap"] = moment.losses["validation"] - moment.losses["train"]
+        run.writer.scalars(losses, moment.step)
+        if self._draws:
+            self._frames = None
+            self._prepare_frames(self._run_label(), own.in_words(moment))
+            seen = [place for place in self._places if place.step <= moment.step]
+            run.images.append(self._draw(seen))
 
     def _named(self, place):
         """Pairs of a tag and its value."""
         return zip(self._tags, place.vector[: len(self._tags)], strict=True)
 
-    def _prepare_frames(self, optimizer=None):
+    def _prepare_frames(self, optimizer=None, caption=""):
         from keras_valleys import plots  # matplotlib only where it draws
 
         if self._frames is None:
             shown = self._shows_valleys or self.surface.losses.ndim == 1
             found = self._valleys.valleys if shown else None
             self._frames = plots.SurfaceFrames(
-                self.surface, valleys=found, loss_kind=self._loss_kind
+                self.surface, valleys=found, loss_kind=self._loss_kind, caption=caption
             )
         if optimizer is not None:
             self._frames.set_color(plots.optimizer_color(optimizer))
@@ -283,7 +469,8 @@ class SurfaceBoard(StepCallback):
         from keras_valleys import plots
 
         run = self._run
-        if len(run.images) >= NUM_FRAMES and run.schedule.is_even:
+        few = NUM_FRAMES if self._own is None else FEW_FRAMES
+        if len(run.images) >= few and run.schedule.is_even:
             return plots.animate(run.images)
         options = {"num_frames": NUM_FRAMES, "no_steps": _no_steps(places)}
         return self._frames.animation(*self._path(places), **options)
@@ -291,7 +478,7 @@ class SurfaceBoard(StepCallback):
     def _path(self, places):
         """Coordinates (n, K), losses (n,) and steps (n,) of places."""
         vectors = np.concatenate([place.vector for place in places]).reshape(len(places), -1)
-        vectors = vectors[:, : len(self._tags)]
+        vectors = vectors[:, : self.surface.losses.ndim]
         one_weight = self.surface.origin.size == 1
         coordinates = project(vectors, self.surface) if one_weight else vectors
         losses = np.array([np.nan if place.loss is None else place.loss for place in places])
@@ -316,7 +503,8 @@ class SurfaceBoard(StepCallback):
         self._name_axes(size)
         if size == 1:
             self._units = [period_and_unit(variables[0])[1]]
-        return variables if self._tags else []  # a large model is not copied for nothing
+        # A large model is not copied for nothing.
+        return variables if self._tags or self._own is not None else []
 
     def _name_axes(self, size):
         """Name what is shown of a model of so many weights; units are those of the surface."""
@@ -368,6 +556,8 @@ class SurfaceBoard(StepCallback):
         if self._valleys is not None:
             path, losses, steps = self._path(places)
             lines += self._valleys.report(path, losses, steps, steps[_no_steps(places)])
+        if self._moment is not None:
+            lines += self._own.report(self._moment)
         if final.no_step:
             lines.append(f"| the final weights are | set after step {final.step - 1} |")
         lines.append(f"| losses are | {self.loss_source} |")
@@ -403,23 +593,29 @@ class Run:
 
     Attributes:
         writer: Its `EventWriter`.
-        first: Number of its first place.
+        start: Step of its first row, from that on.
         values: Its hyperparameters, from the first row on.
         chunks: Its path as the tab shows it, from the first row on.
         schedule: When to draw, from the first epoch on.
         images: Pictures for the animation.
         process: Number of the process that writes.
         step: Step of the last row that is written.
+        num_steps: Number of steps that the fit will make, where that is known.
+        num_moments: Number of the planes of its own path that are written.
+        due: Steps of those for which there was no time yet.
     """
 
     writer: EventWriter
-    first: int
+    start: int | None = None
     values: dict | None = None
     chunks: PathChunks | None = None
     schedule: "Schedule | None" = None
     images: list = dataclasses.field(default_factory=list)
     process: int = dataclasses.field(default_factory=os.getpid)
     step: int = -1
+    num_steps: int | None = None
+    num_moments: int = 0
+    due: list = dataclasses.field(default_factory=list)
 
     def close(self):
         """Write what waits, and close the file."""

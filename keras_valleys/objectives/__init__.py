@@ -2,6 +2,7 @@
 
 from keras_valleys.objectives.loading import load_model
 from keras_valleys.objectives.objective import CALL_BYTES, Objective
+from keras_valleys.objectives.some_rows import SomeRows
 
 __all__ = [
     "Objective",

@@ -49,7 +49,7 @@ class Batches:
             raise _error(
                 "`sample_weight` or `class_weight`", "both", "Multiply the sample weights yourself"
             )
-        if _is_dataset(x):
+        if is_dataset(x):
             if y is not None or sample_weight is not None or batch_size is not None:
                 raise _error(
                     "a data set alone: it gives targets, weights and batches itself",
@@ -120,18 +120,30 @@ class Batches:
         self.kept = kept
 
     def _pass(self):
-        dataset = self._dataset
-        if isinstance(dataset, keras.utils.PyDataset):
-            dataset = map(dataset.__getitem__, range(dataset.num_batches))
-        for batch in dataset:
-            parts = keras.utils.unpack_x_y_sample_weight(_as_tuple(batch))
-            yield self._weigh(_as_batch(*parts, are_batches=True))
+        return map(self._weigh, as_batches(self._dataset))
 
     def _weigh(self, batch):
         x, y, sample_weight = batch
         if self._class_weight is not None:
             sample_weight = _class_weights(y, self._class_weight)
         return [x, y, sample_weight]
+
+
+def as_batches(dataset):
+    """The batches `[x, y, sample_weight]` of a data set, as NumPy arrays, one after the other."""
+    if isinstance(dataset, keras.utils.PyDataset):
+        dataset = map(dataset.__getitem__, range(dataset.num_batches))
+    for batch in dataset:
+        parts = keras.utils.unpack_x_y_sample_weight(_as_tuple(batch))
+        yield _as_batch(*parts, are_batches=True)
+
+
+def same_batches(batches, again):
+    """Refuse batches that are others on the second pass, and data without any."""
+    if not batches:
+        raise _error("data", "an empty data set", "Check its source")
+    if list(map(_digest, batches)) != list(map(_digest, again)):
+        raise _differs()
 
 
 def widens(batch):
@@ -173,7 +185,8 @@ def as_tensors(batch):
     return keras.tree.map_structure(lambda a: None if a is None else as_tensor(a), batch)
 
 
-def _is_dataset(x):
+def is_dataset(x):
+    """Whether these are batches and no arrays; those without an end are refused."""
     if isinstance(x, keras.utils.PyDataset):
         if x.num_batches is None:
             raise _error("a finite data set", "a PyDataset without an end", "Give it a length")

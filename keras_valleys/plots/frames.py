@@ -55,6 +55,7 @@ class SurfaceFrames:
             over one axis, and marks the lowest point over two.
         persistence: As for `find_valleys`, where `valleys` is `None`; over two axes they are then
             found and drawn.
+        caption: Text under the picture.
 
     Raises:
         ValueError: `size` is not two integers of at least 160, `persistence` is negative or given
@@ -80,6 +81,7 @@ class SurfaceFrames:
         loss_kind: str = "recorded",
         valleys: Valleys | None = None,
         persistence: float | None = None,
+        caption: str = "",
     ) -> None:
         check_kind("SurfaceFrames", "surface", surface=surface)
         _check_size(size)
@@ -95,7 +97,7 @@ class SurfaceFrames:
         # A tenth of a pixel more: the canvas rounds the size in inches down.
         self.figure = new_figure(look, [(pixels + 0.1) / 100 for pixels in self.size])
         self._axes = self.figure.add_subplot()
-        self._draw_surface(look)
+        self._draw_surface(look, caption)
         title = self._axes.set_title("step 0", loc="left", fontsize=11, color=look.ink)
         title.set_alpha(0)  # keeps the place of the caption
         canvas = self.figure.canvas
@@ -227,7 +229,7 @@ class SurfaceFrames:
             [self.image(places[:n], known[:n], numbers[n - 1], no_steps=moved[:n]) for n in lengths]
         )
 
-    def _draw_surface(self, look):
+    def _draw_surface(self, look, caption):
         if self._surface.losses.ndim == 1:
             low, top, notes = limits(self._surface, valleys=self._valleys)
             draw_curve(self._axes, self._valleys, look, view=(low, top))
@@ -237,7 +239,7 @@ class SurfaceFrames:
             held = self._surface.statistics_sentence.startswith("statistics held")
             notes = list(filter(None, notes))[:1] + ["statistics held"] * held
             add_note(self._axes, look, notes)
-        add_caption(self.figure, look, dropped_of(self._valleys))
+        add_caption(self.figure, look, [*dropped_of(self._valleys), caption])
 
     def _draw_plane(self, look):
         marked = self._valleys is None

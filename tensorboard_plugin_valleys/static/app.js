@@ -96,7 +96,6 @@ class App {
   }
 
   #isRead = false;
-  #view = null;
 
   #focus(name) {
     if (this.store.focus === name) return;
@@ -164,6 +163,7 @@ class App {
     // For tests and measurements; times are since the frame or the page was opened.
     if (scene.runs.length) this.root.dataset.first ??= performance.now().toFixed(0);
     this.root.dataset.step = scene.step;
+    this.root.dataset.moment = scene.moment;
     this.root.dataset.shown = scene.runs.map(({ name }) => name).join("|");
     this.root.dataset.milliseconds = (performance.now() - begin).toFixed(1);
     this.root.dataset.drawn = Number(this.root.dataset.drawn ?? 0) + 1;
@@ -176,7 +176,6 @@ class App {
     const size = this.#isLarge ? LARGE / TEXT : 1;
     const zoom = Math.max(size, shrunk > 1.25 ? Math.min(3, shrunk) : 1);
     if (this.root.style.zoom !== String(zoom)) this.root.style.zoom = zoom;
-    this.root.style.setProperty("--zoom", zoom);
     this.tip.zoom = zoom;
     this.root.classList.toggle("tall", isTall || innerWidth / zoom < SLENDER);
   }
@@ -201,14 +200,12 @@ class App {
 
   #drawStage(scene, view) {
     const { surface } = scene;
-    const isRising = this.#view === "flat" && view === "space";
-    this.#view = view;
     this.flat.hidden = surface === null || view === "space";
     this.deep.hidden = view === null || view === "flat";
     this.stage.hidden = surface === null && !this.empty.textContent;
     this.root.classList.toggle("bare", this.stage.hidden);
     if (!this.flat.hidden) this.#flatFor(surface).draw(scene);
-    if (!this.deep.hidden) this.space.draw(scene, isRising);
+    if (!this.deep.hidden) this.space.draw(scene);
   }
 
   #flatFor(surface) {
@@ -220,13 +217,15 @@ class App {
   }
 
   #drawCharts(scene) {
-    const specs = chartsFor(scene.runs);
+    // Of a run on the planes of its own path the charts show all steps, in the last plane.
+    const runs = scene.runs.map((run) => ({ ...run, path: run.whole, row: run.whole.rowAt(scene.step) }));
+    const specs = chartsFor(runs);
     if (JSON.stringify(specs) !== JSON.stringify(this.#charts.map(({ spec }) => spec))) {
       const panes = specs.map(() => element("div", { class: "chart" }));
       this.charts.replaceChildren(...panes);
       this.#charts = specs.map((spec, k) => new StepChart(panes[k], spec, this.tip, (step) => this.player.seek(step)));
     }
-    for (const chart of this.#charts) chart.draw(scene);
+    for (const chart of this.#charts) chart.draw({ ...scene, runs });
   }
 }
 

@@ -26,7 +26,7 @@ export class Bar {
   /** `acts` is what its buttons do: {reset, save, present}. */
   constructor(settings, acts) {
     this.settings = settings;
-    this.surfaces = choice("Surface", [], (surface) => settings.set({ surface, zoom: null, camera: null, hint: null }));
+    this.surfaces = choice("Surface", [], (surface) => settings.set({ surface, zoom: null, camera: null }));
     const views = [["both", "Both"], ["flat", "Flat"], ["space", "3-D"]];
     this.views = views.map(([view, words]) => element("button", { type: "button", "data-view": view, click: () => settings.set({ view }) }, words));
     const themes = [["auto", "Theme: auto"], ["light", "Light"], ["dark", "Dark"]];
@@ -84,13 +84,12 @@ export class RunList {
     const all = element("button", { type: "button", click: () => this.#setAll(true) }, "All");
     const none = element("button", { type: "button", click: () => this.#setAll(false) }, "None");
     this.count = element("span", { class: "count" });
-    this.others = element("div", { class: "others" });
     this.list = element("ul", { class: "list" });
     this.valleys = element("table", { class: "valleys-table" });
     const words = { run: "run", folder: "folder", label: "name" };
     this.colors = choice("Colors of runs", COLORS.map((name) => [name, `by ${words[name]}`]), (colors) => settings.set({ colors }));
     this.node = element("aside", { class: "runs" }, this.valleys, this.filter,
-      element("div", { class: "actions" }, this.count, this.colors, all, none), this.list, this.others, legend());
+      element("div", { class: "actions" }, this.count, this.colors, all, none), this.list, legend());
     this.entries = new Map();
   }
 
@@ -105,9 +104,7 @@ export class RunList {
     const byName = new Map(scene.runs.map((run) => [run.name, run]));
     const names = listedRuns.map(({ name }) => name);
     for (const name of this.entries.keys()) if (!names.includes(name)) this.entries.delete(name);
-    const here = listedRuns.filter((run) => store.elsewhere(run) === "");
-    const nodes = here.map((run) => this.#entry(run, byName.get(run.name), scene.surface));
-    this.#updateOthers(listedRuns.filter((run) => store.elsewhere(run) !== ""));
+    const nodes = listedRuns.map((run) => this.#entry(run, byName.get(run.name), scene.surface));
     if (nodes.length !== this.list.children.length || nodes.some((node, k) => node !== this.list.children[k])) {
       this.list.replaceChildren(...nodes);
     }
@@ -127,25 +124,13 @@ export class RunList {
       this.entries.set(run.name, { node, box, swatch, state });
     }
     const { node, box, swatch, state } = this.entries.get(run.name);
+    const elsewhere = this.store.elsewhere(run);
     box.checked = this.settings.isShown(run.name);
+    box.disabled = elsewhere !== "";
     swatch.style.background = shown ? shown.color : "";
-    const words = shown ? stateOf(shown, surface) : "";
+    const words = shown ? stateOf(shown, surface) : elsewhere;
     if (state.textContent !== words) state.textContent = words;
     return node;
-  }
-
-  /** Runs on other surfaces, which a click shows. */
-  #updateOthers(runs) {
-    const counts = new Map();
-    for (const run of runs) counts.set(this.store.idOf(run), (counts.get(this.store.idOf(run)) ?? 0) + 1);
-    const key = JSON.stringify([...counts]);
-    if (this.others.dataset.key === key) return;
-    this.others.dataset.key = key;
-    const buttons = [...counts].map(([id, count]) => {
-      const words = `${count} ${count === 1 ? "run" : "runs"} on ${this.store.surfaceName(id)}`;
-      return element("button", { type: "button", click: () => this.settings.set({ surface: id, zoom: null, camera: null, hint: null }) }, words);
-    });
-    this.others.replaceChildren(...buttons);
   }
 
   #updateValleys({ surface, runs }) {

@@ -14,11 +14,15 @@ async function ask(address) {
   throw error;
 }
 
+function ofMoment(run, moment) {
+  return new URLSearchParams(moment === undefined ? { run } : { run, moment });
+}
+
 const server = {
   live: true,
   runs: async () => (await (await ask("runs")).json()).runs,
-  surface: async (run) => (await ask(`surface?run=${encodeURIComponent(run)}`)).json(),
-  path: async (run) => (await ask(`path?run=${encodeURIComponent(run)}`)).arrayBuffer(),
+  surface: async (run, moment) => (await ask(`surface?${ofMoment(run, moment)}`)).json(),
+  path: async (run, moment) => (await ask(`path?${ofMoment(run, moment)}`)).arrayBuffer(),
 };
 
 function loaded(node) {

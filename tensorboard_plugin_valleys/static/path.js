@@ -33,11 +33,11 @@ export class Path {
     let start = 0;
     const next = (width) => bytes.subarray(start, (start += width * size));
     let step = 0n;
-    this.steps = Float64Array.from(new BigInt64Array(joined(next(8), size, 8)), (way) => Number((step += (way >> 1n) ^ -(way & 1n))));
+    this.steps = Float64Array.from(new BigInt64Array(joined(next(8), size, 8)), (way) => Number((step += way)));
     this.levels = next(1);
     const column = () => {
       const bits = new Int32Array(joined(next(4), size, 4));
-      for (let k = 0; k < size; k++) bits[k] = ((bits[k] >>> 1) ^ -(bits[k] & 1)) + (k ? bits[k - 1] : 0);
+      for (let k = 1; k < size; k++) bits[k] += bits[k - 1];
       return new Float32Array(bits.buffer);
     };
     [this.losses, this.distances, this.valleys] = [column(), column(), column()];

@@ -9,11 +9,8 @@ import { rampColor, rgb } from "./ramp.js";
 import { Landscape, Ring } from "./solids.js";
 import { stateLines } from "./words.js";
 
-const ERROR = 0.8; // pixels by which a path may be drawn wrongly
-const MOVING_ERRORS = [1.6, 4, 8, 12]; // and while it moves: the least with at most so many rows of all paths
-const MOVING_ROWS = 3000;
+const [ERROR, MOVING_ERROR] = [0.8, 1.6]; // pixels by which a path may be drawn wrongly
 const MAX_TARGETS = 400; // places of a path that the pointer finds
-const RISE = 500; // milliseconds from the map to where the eye will be
 const CLICK = 30; // pixels from a click to the sample that it means
 const SETTLED = 160; // milliseconds without a move after which all is drawn finely
 const LIFT = 0.006; // of a path above its ground
@@ -26,7 +23,6 @@ export class Space extends Canvas {
   #timer = null;
   #camera = null;
   #surface = null;
-  #riseBegin = -Infinity;
 
   /** `redraw()` draws it again, and `onClick(point)` gets the point of the surface that was clicked. */
   constructor(parent, tip, settings, redraw, onClick) {
@@ -35,17 +31,16 @@ export class Space extends Canvas {
     this.#listen();
   }
 
-  /** Draw the paths of a scene on its surface; `isRising` begins above it, as the map shows it. */
-  draw(scene, isRising = false) {
+  /** Draw the paths of a scene on its surface. */
+  draw(scene) {
     const begin = performance.now();
-    if (isRising && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.#riseBegin = begin;
     this.clear();
     if (!this.width || !this.height) return;
     this.scene = scene;
     const { theme } = scene;
     this.theme = theme;
     const solid = this.#solidOf(scene);
-    const camera = this.#risen(this.#cameraOf(scene), begin);
+    const camera = this.#cameraOf(scene);
     camera.fit(this.width - (this.width > 420 ? 40 : 0), this.height, solid);
     this.#drawGround(solid, camera);
     const view = [solid, ...camera.state, this.width, this.height];
@@ -97,20 +92,6 @@ export class Space extends Canvas {
     return this.#camera;
   }
 
-  /** On the way from straight above to where the eye will be. */
-  #risen(camera, now) {
-    const share = (now - this.#riseBegin) / RISE;
-    if (!(share < 1)) return camera;
-    const rest = (1 - share) ** 3;
-    const turn = -Math.PI / 2 - camera.azimuth;
-    const near = turn - 2 * Math.PI * Math.round(turn / (2 * Math.PI));
-    const above = new Camera(camera.azimuth + rest * near, camera.elevation + rest * (1.55 - camera.elevation), camera.zoom);
-    this.#moves = true;
-    this.#settleLater();
-    requestAnimationFrame(() => this.redraw());
-    return above;
-  }
-
   #drawGround(solid, camera) {
     const { width, height, ratio, context } = this;
     const key = [solid, ...camera.state, width, height, ratio];
@@ -154,19 +135,11 @@ export class Space extends Canvas {
     const kept = this.#ways.get(run.path);
     if (kept && isSame(key, kept.key)) return kept;
     const { path } = run;
-    const rows = path.rowsWithin(this.#error(scene, camera));
+    const rows = path.rowsWithin((this.#moves ? MOVING_ERROR : ERROR) / (Math.max(this.width, this.height) * camera.zoom));
     const way = { key, rows, ...emptyWay() };
     for (let k = 0; k < rows.length; k++) this.#add(way, path, scene.surface, solid, camera, k ? rows[k - 1] : null, rows[k], radius);
     this.#ways.set(path, way);
     return way;
-  }
-
-  /** The share of the picture by which a path may be drawn wrongly. */
-  #error({ runs }, camera) {
-    const size = Math.max(this.width, this.height) * camera.zoom;
-    if (!this.#moves) return ERROR / size;
-    const count = (error) => runs.reduce((sum, { path }) => sum + path.rowsWithin(error / size).length, 0);
-    return (MOVING_ERRORS.find((error) => count(error) <= MOVING_ROWS) ?? MOVING_ERRORS.at(-1)) / size;
   }
 
   /** Add the way from one row to another, on the ground. */

@@ -139,9 +139,10 @@ export class Store {
       listed.map(async (run) => {
         const old = known.get(run.name);
         const same = ["last_step", "num_chunks", "surface", "number"].every((key) => old?.[key] === run[key]);
-        if (same) return old;
+        if (same && old.moments?.length === run.moments?.length) return old;
         changed = true;
         try {
+          if (run.moments) return await this.#fetchMoments(run, old?.states ?? []);
           const [path] = await Promise.all([this.#source.path(run.name).then(readPath), this.#fetchSurface(run)]);
           return { ...run, path };
         } catch (error) {
@@ -158,6 +159,21 @@ export class Store {
     return changed;
   }
 
+  /** A run on the planes of its own path: at each moment a surface and a path of its own. */
+  async #fetchMoments(run, known) {
+    const states = await Promise.all(
+      run.moments.map(async ({ number, step }, k) => {
+        // To the last one that was known rows were added.
+        if (k < known.length - 1 && known[k].number === number) return known[k];
+        const [path, info] = await Promise.all([this.#source.path(run.name, number).then(readPath), this.#source.surface(run.name, number)]);
+        return { number, step, path, surface: read(Surface, info) };
+      }),
+    );
+    const last = states.at(-1);
+    this.surfaces.set(run.surface, last.surface);
+    return { ...run, states, path: last.path };
+  }
+
   async #fetchSurface(run) {
     if (run.surface === null || this.surfaces.has(run.surface)) return;
     this.surfaces.set(run.surface, null); // on its way
@@ -171,8 +187,8 @@ export class Store {
 
   /** The surfaces that runs are on, those of most listed runs first, `NONE` for no surface last. */
   get surfaceIds() {
-    const counts = new Map(this.runs.map((run) => [this.idOf(run), 0]));
-    for (const run of this.listedRuns) counts.set(this.idOf(run), counts.get(this.idOf(run)) + 1);
+    const counts = new Map(this.runs.map((run) => [this.#idOf(run), 0]));
+    for (const run of this.listedRuns) counts.set(this.#idOf(run), counts.get(this.#idOf(run)) + 1);
     const order = (id) => counts.get(id) - (id === NONE ? 0.5 : 0);
     return [...counts.keys()].sort((a, b) => order(b) - order(a));
   }
@@ -189,10 +205,11 @@ export class Store {
   }
 
   surfaceName(id) {
-    return this.surfaces.get(id)?.name ?? "no surface";
+    const owner = this.runs.find((run) => run.states && run.surface === id);
+    return (this.surfaces.get(id)?.name ?? "no surface") + (owner ? `, path of ${owner.name}` : "");
   }
 
-  idOf({ surface }) {
+  #idOf({ surface }) {
     return this.surfaces.get(surface) ? surface : NONE;
   }
 
@@ -204,12 +221,12 @@ export class Store {
   /** The runs that are listed, not hidden, and on the surface on show. */
   get shownRuns() {
     const { surfaceId, settings } = this;
-    return this.listedRuns.filter((run) => settings.isShown(run.name) && this.idOf(run) === surfaceId);
+    return this.listedRuns.filter((run) => settings.isShown(run.name) && this.#idOf(run) === surfaceId);
   }
 
   /** Where a run is that cannot be shown beside the others; "" for one that can. */
   elsewhere(run) {
-    return this.idOf(run) === this.surfaceId ? "" : `on ${this.surfaceName(this.idOf(run))}`;
+    return this.#idOf(run) === this.surfaceId ? "" : `on ${this.surfaceName(this.#idOf(run))}`;
   }
 
   get lastStep() {
@@ -239,15 +256,18 @@ export class Store {
     return colors === "label" ? run.path.label || run.name : run.name;
   }
 
-  /** The surface of a run at a step: today one for all steps. */
-  surfaceAt(run) {
-    return this.surfaces.get(run.surface) ?? null;
+  /** The surface and the path of a run at a step: those of the last moment before it, where it has any. */
+  stateAt(run, step) {
+    const { states, path } = run;
+    if (!states) return { surface: this.surfaces.get(run.surface) ?? null, path };
+    return states.findLast((state) => state.step <= step) ?? states[0];
   }
 
   /** All that a picture needs: a surface, and the paths up to a step. */
   scene(theme) {
     const { step, shownRuns } = this;
-    const surface = shownRuns.length ? this.surfaceAt(shownRuns[0], step) : this.surface;
+    const state = shownRuns.length ? this.stateAt(shownRuns[0], step) : { surface: this.surface };
+    const { surface, number: moment = "" } = state;
     const seen = new Map();
     const groups = [...new Set(this.runs.map((run) => this.#groupOf(run)))].sort();
     const prefix = commonFolder(shownRuns.map(({ name }) => name));
@@ -256,14 +276,15 @@ export class Store {
       const color = runColor(isOwn ? run : { number: groups.indexOf(this.#groupOf(run)) }, theme);
       const dashNumber = isOwn ? (seen.get(color) ?? 0) % DASHES.length : 0;
       seen.set(color, dashNumber + 1);
-      const { name, path } = run;
+      const { name, path: whole } = run;
+      const { path } = this.stateAt(run, step);
       const isFocus = this.focus === name;
       const isFaint = this.focus !== null && !isFocus;
-      return { name, short: name.slice(prefix), color, dash: DASHES[dashNumber], dashNumber, path, row: path.rowAt(step), step, isFocus, isFaint };
+      return { name, short: name.slice(prefix), color, dash: DASHES[dashNumber], dashNumber, path, whole, row: path.rowAt(step), step, isFocus, isFaint };
     });
     const layers = [...runs].sort((a, b) => a.isFocus - b.isFocus); // the one that is looked at on top
     const limits = surface?.limits(runs.map(({ path }) => path)) ?? null;
-    return { surface, limits, runs, layers, step, lastStep: this.lastStep, theme };
+    return { surface, moment, limits, runs, layers, step, lastStep: this.lastStep, theme };
   }
 }
 

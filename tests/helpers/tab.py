@@ -27,14 +27,11 @@ def decode(packed):
         part, content = content[: width * size], content[width * size :]
         return np.frombuffer(part, "u1").reshape(width, size).T.tobytes()
 
-    def joined(kind):
-        numbers = np.frombuffer(take(np.dtype(kind).itemsize), kind.replace("i", "u"))
-        return np.cumsum(((numbers >> 1).view(kind) ^ -(numbers & 1).view(kind)), dtype=kind)
-
-    columns = {"step": joined("<i8").astype("float64")}
+    columns = {"step": np.cumsum(np.frombuffer(take(8), "<i8")).astype("float64")}
     columns["level"] = np.frombuffer(take(1), "u1")
     for name in ("loss", "distance", "valley", *header["coordinates"]):
-        columns[name] = joined("<i4").view("<f4")
+        bits = np.cumsum(np.frombuffer(take(4), "<i4").astype("int64")).astype("<i4")
+        columns[name] = bits.view("<f4")
     assert content == b""
     return header, columns
 
@@ -61,6 +58,9 @@ class Tab:
 
     def path(self, run):
         return decode(self.get(f"/path?run={run}").data)
+
+    def moment(self, run, number):
+        return decode(self.get(f"/path?run={run}&moment={number}").data)
 
     def listing(self):
         return self.client.get("/data/plugins_listing").get_json()["keras_valleys"]

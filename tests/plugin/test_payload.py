@@ -51,7 +51,7 @@ def test_a_fine_surface_is_thinned(shape, most):
     shown = payload.surface_payload(losses, {"coordinates": [a.tolist() for a in axes]})
     assert shown["resolution"] == list(shape) and np.size(shown["losses"]) <= most
     where = [np.searchsorted(a, given) for a, given in zip(axes, shown["coordinates"], strict=True)]
-    np.testing.assert_allclose(shown["losses"], losses[np.ix_(*where)], rtol=1e-6)
+    np.testing.assert_allclose(shown["losses"], losses[np.ix_(*where)], rtol=1e-8)
     for index, size in zip(where, shape, strict=True):
         assert index[0] == 0 and index[-1] == size - 1
     if len(shape) == 1:
