@@ -82,7 +82,7 @@ def test_it_holds_the_surface_the_path_and_the_view(tmp_path):
     assert page.texts("script")[1] == assets.one_script("page.js")
     assert page.texts("style")[0] == (assets.STATIC / "style.css").read_text()
     data = page.data
-    np.testing.assert_allclose(data["surface"]["losses"], np.cos(np.pi * X), rtol=1e-6)
+    np.testing.assert_allclose(data["surface"]["losses"], np.cos(np.pi * X), rtol=1e-8)
     floors = [v["position"][0] for v in data["surface"]["valleys"]]
     assert floors == pytest.approx([-1, 1, 3])
     (run,) = data["runs"]
