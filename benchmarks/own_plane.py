@@ -1,8 +1,8 @@
 """What `SurfaceBoard(data=...)` adds to a `model.fit`, against its `budget`.
 
 A CNN with BatchNormalization and Dropout, in turn with the bare fit, with a recorder, which reads
-the weights before each step as well, and with a board that has no surface. The argument is about how
-many seconds a bare fit takes.
+the weights before each step as well, and with a board that has no surface. The argument is about
+how many seconds a bare fit takes.
 """
 
 import os
