@@ -72,7 +72,7 @@ def surfaces():
     """A curve over phi with five valleys, and a plane with four."""
     phi = np.linspace(-np.pi / 2, np.pi / 2, 2001)
     curve = np.abs(np.sin(5 * phi)) ** 0.5 + phi**2
-    x, y = np.linspace(-3, 3, 101), np.linspace(-2, 2, 81)
+    x, y = np.linspace(-3, 3, 51), np.linspace(-2, 2, 49)
     plane = np.add.outer((x**2 - 2) ** 2, (y**2 - 1) ** 2)
     return {
         "ring": kv.surfaces.Surface(

@@ -263,10 +263,10 @@ export class Ring {
   radius = 1.28;
   height = RING_HEIGHT;
   isHollow = true;
-  pace = 0.02;
 
-  constructor(surface, limits, theme) {
+  constructor(surface, limits, theme, isCoarse) {
     Object.assign(this, { surface, limits, theme });
+    [this.pace, this.stride] = isCoarse ? [0.06, 0.1] : [0.02, 0.03];
     const [period] = surface.periods;
     const laps = (2 * Math.PI) / period;
     const fits = laps > 0.5 && laps < MAX_SIDES + 0.5 && Math.abs(laps - Math.round(laps)) < 1e-6;
@@ -323,7 +323,7 @@ export class Ring {
 
   way([from], [to], out, radius) {
     const [a, b] = [from * this.scale, to * this.scale];
-    const count = Math.max(1, Math.min(120, Math.ceil(Math.abs(b - a) / 0.03)));
+    const count = Math.max(1, Math.min(120, Math.ceil(Math.abs(b - a) / this.stride)));
     for (let k = 1; k <= count; k++) {
       const angle = a + (k / count) * (b - a);
       out(radius * Math.cos(angle), radius * Math.sin(angle), this.#exact(angle));

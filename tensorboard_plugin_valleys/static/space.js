@@ -72,8 +72,8 @@ export class Space extends Canvas {
       if (!surface.isCurve) this.#moves = true; // a first picture soon, and then a fine one
       this.#settleLater();
     }
-    const kind = surface.isCurve ? "ring" : this.#moves ? "coarse" : "fine";
-    this.#solids[kind] ??= surface.isCurve ? new Ring(surface, limits, theme) : new Landscape(surface, limits, theme, this.#moves);
+    const kind = this.#moves ? "coarse" : "fine";
+    this.#solids[kind] ??= new (surface.isCurve ? Ring : Landscape)(surface, limits, theme, this.#moves);
     return this.#solids[kind];
   }
 

@@ -43,6 +43,12 @@ def back_along_itself(size):
     return np.column_stack([x, 0.3 + 0.2 * x])
 
 
+def some_way_back(size):
+    time = np.linspace(0, 1, size)
+    x = time + 0.1 * np.sin(40 * time)
+    return np.column_stack([x, 0.5 * x])
+
+
 def walk(size):
     return 0.5 + np.cumsum(np.random.RandomState(5).normal(0, 0.01, (size, 2)), axis=0)
 
@@ -52,7 +58,7 @@ def spiral(size):
     return 0.5 + 0.4 * np.column_stack([np.cos(20 * time), np.sin(20 * time)]) * time[:, None]
 
 
-@pytest.mark.parametrize("make", [jumps_to_and_fro, back_along_itself, walk, spiral])
+@pytest.mark.parametrize("make", [jumps_to_and_fro, back_along_itself, some_way_back, walk, spiral])
 @pytest.mark.parametrize("error", [1 / SCREEN, 0.03])
 def test_at_every_moment_the_drawing_is_within_the_error(make, error):
     path = make(900)
