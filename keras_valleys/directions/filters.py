@@ -238,7 +238,8 @@ def random(
     kept, one_dimensional = _kept(objective, one_dimensional, normalization, center, num_directions)
     numbers = np.random.default_rng(seed)
     for _ in range(TRIES):
-        vectors = numbers.standard_normal((num_directions, objective.size)) * kept
+        vectors = numbers.standard_normal((num_directions, objective.size))
+        vectors[:, ~kept] = 0
         if normalization is None:
             vectors = orthonormal(vectors)
         else:
