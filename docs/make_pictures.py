@@ -221,7 +221,18 @@ def statistics():
         save(f"statistics{suffix}", figure)
 
 
-PARTS = {part.__name__: part for part in (teaser, run, swap, basins, digits, statistics)}
+def skips():
+    """A deep narrow network with and without skip connections, as `scripts/fit_skips.py` has it."""
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "scripts"))
+    import fit_skips
+
+    parser, options = fit_skips.parse([])
+    for seed, pair in fit_skips.compared(options, *fit_skips.images(parser)):
+        for theme, suffix in THEMES if seed == 0 else ():
+            save(f"skips{suffix}", kv.plots.beside(pair, theme=theme, scale="log"))
+
+
+PARTS = {part.__name__: part for part in (teaser, run, swap, basins, digits, statistics, skips)}
 
 
 def main():

@@ -60,6 +60,11 @@ def parse(arguments):
     )
     add("--to", nargs="+", default=[], metavar="FILE", help="one or two .weights.h5 files")
     add("--normalization", choices=("filter", "layer", "none"), default="filter", help="of random")
+    add(
+        "--one-dimensional",
+        choices=("zero", "keep"),
+        help="whether random directions leave out biases and scales, as Li et al. did, or not",
+    )
     add("--loss", metavar="NAME", help="of a file without one, or instead of it")
     add("--weights", nargs="+", metavar="NAME", help="only these layers or weights")
     add("--batch-size", type=int, help="rows that the model sees at once")

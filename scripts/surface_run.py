@@ -75,7 +75,10 @@ def find_directions(objective, paths, origin, options):
     count = len(options.points)
     if options.directions == "random":
         kind = None if options.normalization == "none" else options.normalization
-        return kv.directions.random(objective, count, normalization=kind, seed=options.seed)
+        flat = options.one_dimensional
+        return kv.directions.random(
+            objective, count, normalization=kind, one_dimensional=flat, seed=options.seed
+        )
     if options.directions == "hessian":
         return kv.directions.hessian(objective, count, seed=options.seed)
     if options.directions == "principal":

@@ -44,9 +44,13 @@ def _choose():
 _chosen = _choose()
 
 
-def compiled(function):
-    """Compile a function of nested tensors, for any number of rows of its first tensor."""
-    return _chosen.compiled(function)
+def compiled(function, *, open_batch=False):
+    """Compile a function of nested tensors, for any number of rows of its first tensor.
+
+    With `open_batch` a trace does not know the rows of its last argument, where it need not: so
+    TensorFlow evaluates a model, and Keras then weighs the losses of outputs by batches, not rows.
+    """
+    return _chosen.compiled(function, open_batch)
 
 
 def compiles_each_shape():
@@ -191,6 +195,24 @@ def logs_of_test_step(model, mapping, data, follow):
         follow: What `reach` returns for the model's layers.
     """
     return _chosen.logs_of_test_step(model, mapping, data, follow)
+
+
+def run_test_step(model, mapping, data, follow, carried):
+    """What a model's `test_step` logs for a batch, and what it leaves in some variables.
+
+    As `logs_of_test_step`, but that its metrics begin where `mapping` says.
+
+    Args:
+        model: A built and compiled model.
+        mapping: Pairs of a variable and its value; the others keep their own.
+        data: What `test_step` takes.
+        follow: What `reach` returns for the model's layers.
+        carried: Variables that are in `mapping`.
+
+    Returns:
+        The logs, and a list of the values that `carried` have in the end.
+    """
+    return _chosen.run_test_step(model, mapping, data, follow, carried)
 
 
 def normal_mode():

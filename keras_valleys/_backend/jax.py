@@ -30,7 +30,7 @@ random_numbers_apart = shared.no_random_numbers_apart
 vectorized_map = ops.vectorized_map
 
 
-def compiled(function):
+def compiled(function, open_batch=False):
     graph = jax.jit(function)
     leaves_graph = False
 
@@ -174,3 +174,13 @@ def logs_of_test_step(model, mapping, data, follow):
     reset = [ops.zeros_like(v.value) for v in model.metrics_variables]
     logs, _ = follow(lambda: model.test_step((*state, reset), data))
     return logs
+
+
+def run_test_step(model, mapping, data, follow, carried):
+    values = {id(variable): value for variable, value in mapping}
+    kinds = (model.trainable_variables, model.non_trainable_variables, model.metrics_variables)
+    state = tuple([values.get(id(v), v.value) for v in variables] for variables in kinds)
+    logs, found = follow(lambda: model.test_step(state, data))
+    for variables, ends in zip(kinds, found, strict=True):
+        values.update({id(v): value for v, value in zip(variables, ends, strict=True)})
+    return logs, [values[id(variable)] for variable in carried]

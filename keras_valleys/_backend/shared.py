@@ -49,6 +49,13 @@ def logs_of_test_step(model, mapping, data, follow):
         return follow(lambda: model.test_step(data))
 
 
+def run_test_step(model, mapping, data, follow, carried):
+    """`keras_valleys._backend.run_test_step` where `test_step` takes the data alone."""
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        logs = follow(lambda: model.test_step(data))
+        return logs, [scope.get_current_value(variable) for variable in carried]
+
+
 def warn_of_python():
     """Say that a function is not compiled."""
     warnings.warn(

@@ -21,12 +21,13 @@ applier = shared.applier
 logs_of_test_step = shared.logs_of_test_step
 normal_mode = contextlib.nullcontext
 random_numbers_apart = shared.no_random_numbers_apart
+run_test_step = shared.run_test_step
 updated = shared.updated
 # What it cannot vectorize it would run in turn, more slowly than `ops.map`.
 vectorized_map = functools.partial(tf.vectorized_map, fallback_to_while_loop=False)
 
 
-def compiled(function):
+def compiled(function, open_batch=False):
     """Trace for shapes as general as those seen so far.
 
     A plain `tf.function` would trace again for each number of rows, and warn.
@@ -36,13 +37,15 @@ def compiled(function):
     leaves_graph = False
 
     def specs_of(arguments):
-        first = id(keras.tree.flatten(arguments)[0])
+        first = {id(keras.tree.flatten(arguments)[0])}
+        if open_batch:
+            first |= {id(tensor) for tensor in _tensors(arguments[-1]) if len(tensor.shape)}
 
         def spec(tensor):
             if isinstance(tensor, tf.SparseTensor | tf.RaggedTensor):
                 return tf.type_spec_from_value(tensor)
             shape = list(tensor.shape)
-            return tf.TensorSpec([None, *shape[1:]] if id(tensor) == first else shape, tensor.dtype)
+            return tf.TensorSpec([None, *shape[1:]] if id(tensor) in first else shape, tensor.dtype)
 
         return [spec(tensor) for tensor in _tensors(arguments)]
 

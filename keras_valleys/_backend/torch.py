@@ -21,11 +21,12 @@ applier = shared.applier
 logs_of_test_step = shared.logs_of_test_step
 ragged_tensor = sparse_tensor = None  # Keras fills in the zeros
 num_replicas = shared.one_replica
+run_test_step = shared.run_test_step
 updated = shared.updated
 vectorized_map = ops.vectorized_map
 
 
-def compiled(function):
+def compiled(function, open_batch=False):
     @normal_mode()
     @torch.no_grad()
     def call(*arguments):

@@ -50,6 +50,7 @@ from keras_valleys.objectives.data import (
     rows_of,
     widens,
 )
+from keras_valleys.objectives.measures import Measures
 from keras_valleys.objectives.statistics import Statistics, check_mode
 
 CALL_BYTES = 2**28  # of weight vectors that travel to one compiled call
@@ -191,7 +192,7 @@ class Objective:
         self.loss_name = loss_name_of(model.loss)
         kinds = [keras.backend.standardize_dtype(v.dtype) for v in self.variables]
         self.dtype = "float64" if "float64" in kinds else "float32"
-        self._loss_given = model.loss
+        self._loss_given, self._metrics_given = model.loss, vars(model).get("_compile_metrics")
         self._trainable = list(model.trainable_variables)
         layers = list(layers_of(model))
         self._states = states_of(layers)
@@ -223,6 +224,7 @@ class Objective:
         self._chained = self._carries_states()
         self._functions: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._moment_functions: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self._measures: dict[bool, Measures] = {}
         self.num_values = count_values(first[0], self.shapes)
         self.group = self._find_group()
 
@@ -369,6 +371,26 @@ class Objective:
         if not len(rows):
             return np.empty(coefficients.shape[:-1], self.dtype)
         return self._losses(rows, directions, origin).reshape(coefficients.shape[:-1])
+
+    def measures(self, *, classes: bool = False) -> Measures:
+        """What `model.evaluate(return_dict=True)` would return, as functions on weight space.
+
+        Args:
+            classes: Whether to tell the loss of each class as well.
+
+        Returns:
+            Something with `names` of length M, and `along(coefficients, directions, origin)`, which
+            returns an array of shape `(n, M)`.
+
+        Raises:
+            ValueError: The model was compiled anew, or logs what is no number; or with classes the
+                targets have none, or the loss is no mean over rows.
+        """
+        if vars(self.model).get("_compile_metrics") is not self._metrics_given:
+            raise _compiled_anew()
+        if classes not in self._measures:
+            self._measures[classes] = Measures(self, classes=classes)
+        return self._measures[classes]
 
     def compute(self, function: Callable[..., Any], *arrays: ArrayLike) -> Any:
         """The mean over the data of a function of the loss, compiled.
@@ -517,7 +539,7 @@ class Objective:
 
     def _along_with(self, loss, rows, directions, origin):
         """As `_along`; behind the coefficients of each row are its statistics."""
-        num_axes = directions.shape[0]
+        num_axes = ops.shape(directions)[0]  # which a trace may leave open
 
         def at(row):
             return loss(origin + ops.matmul(row[:num_axes], directions), row[num_axes:])
@@ -555,7 +577,7 @@ class Objective:
         return ops.cast(found, self.dtype)
 
     def _model_loss(self, mapping, batch):
-        with _standing_in(self.model, self._stand_ins):
+        with self._standing_in():
             if not self._chained:
                 return model_loss(self.model, mapping, batch, self._follow)
             total = 0.0
@@ -565,6 +587,10 @@ class Objective:
                 total += rows_of(one) / self.num_rows * loss
                 mapping = [*mapping, *ends]
             return total
+
+    def _standing_in(self):
+        """The context in which the model has our own copies of what its first batch will build."""
+        return _standing_in(self.model, self._stand_ins)
 
     def _mapping(self, point, variables, values):
         mapping = list(zip(variables, values, strict=True))
@@ -647,12 +673,7 @@ class Objective:
             map(operator.is_, variables, self._trainable)
         )
         if not same or self.model.loss is not self._loss_given:
-            raise refusal(
-                "Objective",
-                "the loss and the trainable weights that its model had when it was made",
-                "a model compiled anew, or frozen in part",
-                "Make a new Objective.",
-            )
+            raise _compiled_anew()
 
 
 def _padded(rows):
@@ -800,6 +821,15 @@ def _reads_past(layer):
     return (
         f"{type(layer).__name__} {layer.name!r}, or a loss, reads past Keras, as `_value`, or has "
         "kept since it was built"
+    )
+
+
+def _compiled_anew():
+    return refusal(
+        "Objective",
+        "the loss, metrics and trainable weights that its model had when it was made",
+        "a model compiled anew, or frozen in part",
+        "Make a new Objective.",
     )
 
 

@@ -23,8 +23,8 @@ class SomeRows:
 
     Args:
         owner: Name of the class that has them, for the error messages.
-        data: A tuple `(x, y)` or `(x, y, sample_weight)` of arrays, arrays `x` alone, a data set,
-            or an `Objective`, which is taken as it is.
+        data: A tuple or list `(x, y)` or `(x, y, sample_weight)` of arrays, an array `x` alone or a
+            tuple of it, a data set, or an `Objective`, which is taken as it is.
 
     Attributes:
         num_rows: Number of all rows; `None` of a data set that goes on behind what is read of it.
@@ -43,7 +43,7 @@ class SomeRows:
         if self._given is not None:
             self.num_rows = self._given.num_rows
             return
-        parts = data if isinstance(data, tuple) else (data,)
+        parts = data if isinstance(data, tuple) or _is_pair(data) else (data,)
         if not 1 <= len(parts) <= 3:
             raise refusal(
                 owner,
@@ -98,6 +98,17 @@ class SomeRows:
                 self.num_rows = count
             again = itertools.islice(as_batches(dataset), NUM_COMPARED)
             same_batches(self._batches[:NUM_COMPARED], list(again))
+
+
+def _is_pair(data):
+    """Whether it is a list [x, y] or [x, y, sample_weight] where a tuple is meant."""
+    structures = (dict, list, tuple)
+    return (
+        isinstance(data, list)
+        and len(data) in (2, 3)
+        and all(hasattr(part, "shape") or isinstance(part, structures) for part in data)
+        and not all(isinstance(part, list) for part in data)  # numbers in nested lists
+    )
 
 
 class FirstBatches(keras.utils.PyDataset):

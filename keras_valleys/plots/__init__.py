@@ -1,6 +1,7 @@
 """Pictures of data, training and surfaces, as matplotlib figures without pyplot."""
 
 from keras_valleys.plots.basins import basins, basins_by_learning_rate
+from keras_valleys.plots.beside import beside
 from keras_valleys.plots.circles import circle
 from keras_valleys.plots.comparisons import learning_rates, success
 from keras_valleys.plots.contours import contour
@@ -17,6 +18,7 @@ __all__ = [
     "animate",
     "basins",
     "basins_by_learning_rate",
+    "beside",
     "circle",
     "contour",
     "curve",

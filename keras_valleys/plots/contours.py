@@ -126,7 +126,7 @@ def contour(
         bar = add_colorbar(contours, axes, look, label=surface.loss_name.replace("_", " "))
         label_levels(bar, labelled(contours.levels))
     for path, style in zip(paths, path_styles(trajectories), strict=True):
-        entries.append(_draw_path(axes, path, surface, style, look))
+        entries.append(draw_path(axes, path, surface, style, look))
     add_legend(figure, look, entries, loc="outside upper center", title=title)
     clipped = [] if contours is None else _beyond(contours)
     add_note(axes, look, [*clipped, diverged_note(surface), *path_notes(paths)])
@@ -148,7 +148,8 @@ def labelled(levels):
     return levels if len(levels) <= 8 else levels[1 :: max(2, len(levels) // 7)]
 
 
-def _draw_path(axes, path, surface, style, look):
+def draw_path(axes, path, surface, style, look):
+    """Draw a `Path` from above, from a hollow to a filled mark, and return its legend entry."""
     x, y = path.broken(path.points * scales_of(surface)).T
     color = style["color"]
     casing = [Stroke(linewidth=3.6, foreground=look.background), Normal()]
@@ -161,7 +162,7 @@ def _draw_path(axes, path, surface, style, look):
     return Line2D([], [], marker=style["marker"], markersize=7, **line)
 
 
-def draw_contour(axes, surface, look, *, mark=True, **spread):
+def draw_contour(axes, surface, look, *, mark=True, known=None, **spread):
     """Draw a 2-D surface, its minimum, and the cells where the loss is not finite.
 
     Args:
@@ -169,6 +170,7 @@ def draw_contour(axes, surface, look, *, mark=True, **spread):
         surface: A closed 2-D surface.
         look: The `Theme`.
         mark: Whether to mark the lowest point.
+        known: The levels and what `contourf` calls `extend`, where several surfaces share them.
         **spread: As for `contour_levels`.
 
     Returns:
@@ -187,7 +189,7 @@ def draw_contour(axes, surface, look, *, mark=True, **spread):
         entries.append(_hatch(axes, look))
     if losses.count() == 0:
         return None, entries
-    levels, extend = contour_levels(losses.compressed(), **spread)
+    levels, extend = known or contour_levels(losses.compressed(), **spread)
     norm = BoundaryNorm(levels, look.heights.N, extend=extend)
     contours = axes.contourf(
         x, y, losses.T, levels, cmap=look.heights, norm=norm, extend=extend, zorder=1

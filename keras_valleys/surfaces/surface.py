@@ -100,7 +100,7 @@ class Surface(Result, Saved, kind="surface"):
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        axes = tuple(map(frozen, _as_axes(self.coordinates)))
+        axes = tuple(map(frozen, as_coordinates(self.coordinates)))
         names = ("losses", "directions", "origin")
         measured = (as_measured("Surface", **{name: getattr(self, name)}) for name in names)
         losses, directions, origin = map(frozen, measured)
@@ -227,30 +227,12 @@ def evaluate(
     [0, 36, -36, -72, 72]
     """
     check_kind("evaluate", "objective", objective=objective)
-    axes = _as_axes(coordinates)
+    axes = as_coordinates(coordinates)
     check_verbose(verbose)
     check_executor(executor)
     check_tolerance(refine, len(axes))
-    kind = {"kind": "weights" if directions is None else "given"}
-    details = _details(objective, getattr(directions, "details", kind))
-    vectors, start, labels = plane_of("evaluate", objective, directions, origin, labels, len(axes))
-    check_directions("evaluate", vectors, start, len(axes), objective.size)
-    declared = [declared_of(objective, vector) for vector in vectors]
-    shape = tuple(map(len, axes))
-    said = said_of_statistics(objective, axes, vectors, start, details["directions"])
-    if said:
-        details["statistics"] = said
-    surface = Surface(
-        np.broadcast_to(0.0, shape),  # what does not fit is told before the work
-        axes,
-        vectors,
-        start,
-        labels or (),
-        objective.loss_name,
-        details,
-        [period for period, _ in declared] if periods is None else periods,
-        [unit for _, unit in declared] if units is None else units,
-    )
+    surface = unsampled("evaluate", objective, directions, axes, origin, labels, periods, units)
+    vectors, start, details = surface.directions, surface.origin, dict(surface.details)
     identity = digest_of(objective, *axes, vectors, start, repr(refine)) if checkpoint else ""
     sampler = Sampler(
         objective,
@@ -259,8 +241,9 @@ def evaluate(
         checkpoint=Checkpoint(checkpoint, identity, owner="evaluate", depends=DEPENDS),
         verbose=verbose,
         executor=executor,
-        note=note_on(said),
+        note=note_on(details.get("statistics", {})),
     )
+    shape = surface.losses.shape
 
     def on_grid(indices):
         where = np.unravel_index(indices, shape)
@@ -271,6 +254,29 @@ def evaluate(
         axes, losses, details["refine"] = _refined(sampler, axes, losses, refine)
     details["num_points"] = losses.size
     return dataclasses.replace(surface, losses=losses, coordinates=axes, details=details)
+
+
+def unsampled(owner, objective, directions, axes, origin, labels, periods, units):
+    """A surface without its losses, of what `evaluate` takes: what does not fit is told here."""
+    kind = {"kind": "weights" if directions is None else "given"}
+    details = _details(objective, getattr(directions, "details", kind))
+    vectors, start, labels = plane_of(owner, objective, directions, origin, labels, len(axes))
+    check_directions(owner, vectors, start, len(axes), objective.size)
+    declared = [declared_of(objective, vector) for vector in vectors]
+    said = said_of_statistics(objective, axes, vectors, start, details["directions"])
+    if said:
+        details["statistics"] = said
+    return Surface(
+        np.broadcast_to(0.0, tuple(map(len, axes))),
+        axes,
+        vectors,
+        start,
+        labels or (),
+        objective.loss_name,
+        details,
+        [period for period, _ in declared] if periods is None else periods,
+        [unit for _, unit in declared] if units is None else units,
+    )
 
 
 def _refined(sampler, axes, losses, tolerance):
@@ -334,7 +340,8 @@ def _details(objective, directions):
     return {"data": fingerprint, "versions": versions, "directions": directions}
 
 
-def _as_axes(coordinates):
+def as_coordinates(coordinates):
+    """What a user gives as coordinates as a tuple of float64 arrays, or an error."""
     measured = (as_measured("A surface", coordinates=axis) for axis in as_axes(coordinates))
     axes = tuple(axis.astype("float64") for axis in measured)
     if not axes or not all(map(is_rising, axes)):

@@ -4,6 +4,7 @@ from keras_valleys.valleys.axes import Axis, axes_of, closed, like_closed
 from keras_valleys.valleys.between import BarrierBetween, barrier_between
 from keras_valleys.valleys.crossings import Derailment, crossed_rows, derailments, passages
 from keras_valleys.valleys.finding import barrier, find_valleys, label_basins
+from keras_valleys.valleys.shifts import Shift, shift
 from keras_valleys.valleys.shown import (
     check_persistence,
     closed_valleys,
@@ -15,6 +16,7 @@ from keras_valleys.valleys.valley import BORDER, Valley, Valleys, count_text, dr
 __all__ = [
     "BarrierBetween",
     "Derailment",
+    "Shift",
     "Valley",
     "Valleys",
     "barrier",
@@ -22,6 +24,7 @@ __all__ = [
     "derailments",
     "find_valleys",
     "label_basins",
+    "shift",
 ]
 
 

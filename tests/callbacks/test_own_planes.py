@@ -238,18 +238,20 @@ def as_dataset(x, y, size=16):
     return Batches()
 
 
-@pytest.mark.parametrize("kind", ["weights", "data set", "objective"])
+@pytest.mark.parametrize("kind", ["weights", "list", "data set", "objective"])
 def test_data_are_taken_as_an_objective_takes_them(tmp_path, kind):
     x, y = data()
     model = network()
     given = {
         "weights": (x, y, np.arange(ROWS)),
+        "list": [x, y],
         "data set": as_dataset(x, y),
         "objective": kv.objectives.Objective(model, x, y, statistics="reestimated"),
     }[kind]
     board = SurfaceBoard(tmp_path / "run", data=given)
     run(model, x, y, board, epochs=2)
     twin = {
+        "list": lambda: kv.objectives.Objective(model, x, y, statistics="batch"),
         "weights": lambda: kv.objectives.Objective(model, *given, statistics="batch"),
         "data set": lambda: kv.objectives.Objective(model, x, y, batch_size=16, statistics="batch"),
         "objective": lambda: given,

@@ -2,12 +2,14 @@
 
 import itertools
 import math
+import types
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+import keras_valleys as kv
 from helpers import models
 from helpers.objectives import objective_of, part_of
 from keras_valleys import directions, surfaces
@@ -173,7 +175,7 @@ def test_attention_has_one_filter_for_each_output():
     x = np.random.RandomState(1).normal(size=(2, 6, 5))
     objective = Objective(model, x, x)
     origin = np.random.RandomState(2).normal(size=objective.size)
-    found = directions.random(objective, 2, origin=origin)
+    found = directions.random(objective, 2, origin=origin, one_dimensional="keep")
     seen = set()
     for path, part, shape in zip(objective.names, objective.slices, objective.shapes, strict=True):
         name, leaf = path.split("/")[-2:]
@@ -183,6 +185,10 @@ def test_attention_has_one_filter_for_each_output():
         for vector in found:
             check_filters(vector[part].reshape(shape), origin[part].reshape(shape), axes)
     assert len(seen) == 8
+    # Keras has these biases in two dimensions, and biases they are all the same.
+    for vector in directions.random(objective, 2, origin=origin):
+        for path, part in zip(objective.names, objective.slices, strict=True):
+            assert np.any(vector[part]) == path.endswith("kernel")
 
 
 def test_grouped_attention_as_well():
@@ -262,20 +268,33 @@ def test_random_directions_depend_on_the_seed_alone():
     np.testing.assert_array_equal(found[:1], directions.random(objective, 1, seed=5))
     assert not np.allclose(found, directions.random(objective, 3, seed=6))
     assert found.labels[2] == "random direction 3" and found.shape == (3, objective.size)
-    assert found.details == {"kind": "random", "normalization": "filter", "seed": 5}
+    known = {"kind": "random", "normalization": "filter", "one_dimensional": "zero", "seed": 5}
+    assert found.details == known
 
 
 def test_the_other_normalizations():
     objective = objective_of(models.nested)
     origin = objective.point().astype("float64")
     origin[objective.slices[0]] *= 3
-    found = directions.random(objective, 2, normalization="layer", origin=origin)
-    for vector, part in itertools.product(found, objective.slices):
+    options = dict(normalization="layer", origin=origin)
+    found = directions.random(objective, 2, **options)
+    kept = directions.random(objective, 2, one_dimensional="keep", **options)
+    for part, shape in zip(objective.slices, objective.shapes, strict=True):
+        assert np.all(np.any(found.vectors[:, part], axis=1) == (len(shape) > 1))
+    for vector, part in itertools.product(kept, objective.slices):
         wanted = np.linalg.norm(origin[part])  # 0 for a bias as Keras makes it
         assert np.linalg.norm(vector[part]) == pytest.approx(wanted, rel=1e-9)
     plain = directions.random(objective, 3, normalization=None, origin=origin)
     np.testing.assert_allclose(plain.vectors @ plain.vectors.T, np.eye(3), atol=1e-12)
-    assert plain.details["normalization"] is None
+    assert plain.details["normalization"] is None and plain.details["one_dimensional"] == "keep"
+    kernels = directions.random(objective, 3, normalization=None, one_dimensional="zero")
+    np.testing.assert_allclose(kernels.vectors @ kernels.vectors.T, np.eye(3), atol=1e-12)
+    flat = [
+        part
+        for part, shape in zip(objective.slices, objective.shapes, strict=True)
+        if len(shape) < 2
+    ]
+    assert flat and not any(np.any(kernels.vectors[:, part]) for part in flat)
     raw = np.random.default_rng(0).standard_normal(objective.size)
     np.testing.assert_allclose(plain[0], raw / np.linalg.norm(raw), rtol=1e-9)
 
@@ -289,6 +308,93 @@ def test_a_filter_of_zeros_stays_and_a_subset_has_its_own():
     found = directions.random(objective, origin=np.ravel(origin))
     assert found.shape == (2, 8) and not np.any(found.vectors.reshape(2, 4, 2)[:, :, 1])
     assert np.linalg.norm(found[1]) == pytest.approx(math.sqrt(0 + 4 + 16 + 36))
+
+
+LEFT_OUT = {
+    "dense bias",
+    "GRU bias of rank 2",
+    "einsum bias of rank 2",
+    "normalization of rank 2",
+    "root mean square",
+    "slopes",
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_one_dimensional_weights_are_left_out(name):
+    """Whatever rank Keras has them in; kernels and their like stay, of one filter too."""
+    layer, shape, weight, _, _ = RULES[name]
+    layer = layer.__class__.from_config(layer.get_config())
+    model = keras.Sequential([keras.Input(shape), layer])
+    ends = np.cumsum([math.prod(v.shape) for v in model.trainable_variables]).tolist()
+    parts = [slice(a, b) for a, b in itertools.pairwise([0, *ends])]
+    known = dict(model=model, variables=model.trainable_variables, slices=parts, size=ends[-1])
+    found = filters.is_kernel(types.SimpleNamespace(**known))
+    for variable, part in zip(model.trainable_variables, parts, strict=True):
+        assert len(set(found[part])) == 1 and not (found[part][0] and len(variable.shape) < 2)
+        assert variable.name != weight or found[part][0] == (name not in LEFT_OUT)
+
+
+@keras.saving.register_keras_serializable(package="keras_valleys_tests")
+class Scale(layers.Layer):
+    """A weight of its own, of rank 0 or 1."""
+
+    def __init__(self, rank, **options):
+        super().__init__(**options)
+        self.rank = rank
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=shape[-1:] * self.rank, initializer="ones", name="scale")
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+ALL_FLAT = {
+    "an angle": lambda: [kv.layers.AngleFit(phi_initializer=0.7)],
+    "slopes": lambda: [layers.PReLU(alpha_initializer="ones")],
+    "scales": lambda: [Scale(1)],
+    "a number": lambda: [Scale(0)],
+    "normalizations": lambda: [layers.LayerNormalization(), layers.BatchNormalization()],
+}
+
+
+@pytest.mark.parametrize("name", ALL_FLAT)
+def test_a_model_of_one_dimensional_weights_alone_moves_these(name):
+    size = 1 if name == "an angle" else 3
+    model = keras.Sequential([keras.Input((size,)), *ALL_FLAT[name]()])
+    model.compile("sgd", "mean_squared_error")
+    x = np.random.RandomState(1).normal(size=(5, size))
+    made = Objective(model, x, x)
+    for normalization in ("filter", "layer", None):
+        found = directions.random(made, normalization=normalization, seed=3)
+        assert np.all(np.linalg.norm(found, axis=1) > 0)
+        assert found.details["one_dimensional"] == "keep"
+        with pytest.raises(ValueError, match='of biases, scales .*Use one_dimensional="keep"'):
+            directions.random(made, normalization=normalization, one_dimensional="zero")
+
+
+def test_a_line_with_an_offset_has_two_directions_that_differ():
+    """Its kernel alone is one number, and of numbers there is only forth and back."""
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
+    model.compile("sgd", "mean_squared_error")
+    made = Objective(model, np.ones((3, 1)), np.ones((3, 1)))
+    for seed in range(8):
+        found = directions.random(made, origin=[2.0, 3.0], seed=seed)
+        assert found.details["one_dimensional"] == "keep"
+        assert abs(np.linalg.det(found.vectors)) == pytest.approx(12)
+        np.testing.assert_allclose(np.abs(found.vectors), [[2, 3], [2, 3]])
+    assert directions.random(made, 1, origin=[2.0, 3.0])[0, 1] == 0
+    # A subset that is the bias alone, and kernels that are zero.
+    only = Objective(model, np.ones((3, 1)), np.ones((3, 1)), variables=["bias"])
+    assert directions.random(only, origin=[3.0]).shape == (1, 1)
+    assert directions.random(made, 1, origin=[0.0, 3.0])[0].tolist()[1] in (3, -3)
+
+
+def test_what_one_dimensional_may_be():
+    made = objective_of(models.nested)
+    with pytest.raises(ValueError, match='`one_dimensional` to be "zero", "keep" or None'):
+        directions.random(made, one_dimensional="zeros")
 
 
 def test_scaled_directions_undo_a_scaling_of_the_network():

@@ -116,7 +116,14 @@ def barrier_between(end=2.0):
     return kv.valleys.BarrierBetween(curve(), 1.0, end, 3.0, 0.25)
 
 
+def shift(gap=0.5):
+    places = np.array([1.0]), np.array([1.5])
+    numbers = 0.1, 0.2, 0.3, 0.4, np.array([0.5]), 0.5
+    return kv.valleys.Shift(*places, *numbers, (False, True), np.arange(1), np.array([gap]), "true")
+
+
 MAKES = [
+    shift,
     function,
     surface,
     curve,

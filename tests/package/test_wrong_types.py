@@ -85,6 +85,7 @@ def good():
     comparison = kv.comparisons.compare(rosette_model, ["sgd"], x, y, 2, tune=[0.01, 0.1])
     return {
         "objective": objective,
+        "objectives": {"train": objective},
         "surface": surface,
         "plane": plane,
         "surfaces": [surface],
@@ -125,7 +126,8 @@ def called(function, key, wrong, good):
         given = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD
         if not given and other != key:
             plane = name in PLANES and other == "surface"
-            arguments[other] = good["plane" if plane else other]
+            pair = name == "shift" and other in ("a", "b")  # of surfaces, not of valleys
+            arguments[other] = good["plane" if plane else "surface" if pair else other]
     if key == "objective" and name == "on_surface":
         arguments.pop("objective", None)
     try:
