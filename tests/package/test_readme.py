@@ -45,7 +45,7 @@ def test_the_readme_example_of_any_model_runs(tmp_path, monkeypatch):
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere():
-    assert len(README.splitlines()) <= 130
+    assert len(README.splitlines()) <= 140
     links = re.findall(r"\]\(([^)]+)\)", README) + re.findall(r'src(?:set)?="([^"]+)"', README)
     assert links and all((ROOT / link).exists() for link in links)
     for command in (
