@@ -55,6 +55,12 @@ class PathRows:
         """The combinations of rows, shape `(count, P)`."""
         return np.concatenate([mixing @ block for block in self._blocks()], axis=1)
 
+    def extents(self, directions):
+        """The least and the greatest inner product of the finite rows with each direction."""
+        parts = (self._read(c)[self._finite] @ directions[:, c].T for c in self._columns)
+        inner = sum(parts)
+        return np.stack([inner.min(axis=0), inner.max(axis=0)], axis=1).tolist()
+
     def _gram_times(self, vector):
         return sum(block @ (vector @ block) for block in self._blocks())
 
@@ -99,9 +105,11 @@ def principal(
     """The orthonormal directions in which paths of an optimizer vary most (PCA).
 
     Of all finite rows, each counted once, about their mean: `details["explained_variance"]` is the
-    part of the variance that lies in each direction. They say nothing of where the plane is:
-    through the final weights, as in Li et al., with `origin=path.weights[-1]`; or through the
-    mean. The largest number of each direction is positive.
+    part of the variance that lies in each direction, and `details["extents"]` the least and the
+    greatest inner product of a row with it, by which `evaluate` knows how far to go. They say
+    nothing of where the plane is: through the final weights, as in Li et al., with
+    `origin=path.weights[-1]`; or through the mean. The largest number of each direction is
+    positive.
 
     Args:
         trajectories: A `keras_valleys.trajectories.Trajectory`, an array of shape `(T, P)`, or a
@@ -158,5 +166,6 @@ def principal(
         turn = turned_towards(vectors, near)
         vectors, values = turn @ vectors, np.square(turn) @ values
         details["turned"], name = True, "path direction"
+    details["extents"] = paths.extents(vectors)
     details["explained_variance"] = np.clip(values / total, 0, 1).tolist()
     return Directions(vectors, numbered(name, num_directions), details)

@@ -14,11 +14,15 @@ from keras_valleys._checks import (
     refusal,
 )
 from keras_valleys.objectives import Objective
-from keras_valleys.surfaces.surface import check_directions, declared_of, plane_of
+from keras_valleys.surfaces.planes import check_directions, declared_of, plane_of
+from keras_valleys.trajectories import Trajectory, span
 
 FARTHEST = 10.0  # in norms of the weights
 FIRST, LEAST = 2.0**-10, 2.0**-20  # where doubling begins, and the shortest way, of the bound
 TOLERANCE = 0.01  # of a way
+USUAL = {1: [201], 2: [51, 41]}  # points of a line and of a plane
+COARSE = 11  # points of each axis, to see whether the lowest one is on the border
+WIDER, MOST_WIDER = 0.5, 3  # of the extent, and how often
 SMALL = 1e-3  # of the loss one norm of the weights away: what a factor of a smaller loss is of
 
 
@@ -78,7 +82,7 @@ def reach(
     """
     check_kind("reach", "objective", objective=objective)
     check_number("reach", "a number > 1", "Use rise=10.0.", above=1, rise=rise)
-    num_axes = _count_axes(objective, directions)
+    num_axes = _count_axes("reach", objective, directions)
     vectors, start, _ = plane_of("reach", objective, directions, origin, (), num_axes)
     check_directions("reach", vectors, start, num_axes, objective.size)
     numbers = as_numbers_of_points("reach", num_points, num_axes)
@@ -88,6 +92,51 @@ def reach(
     ways = Ways(objective, vectors, start, begin)
     ends = ways.ends(float(rise))
     low, high = begin - ends[1::2], begin + ends[::2]
+    return tuple(np.linspace(a, b, n) for a, b, n in zip(low, high, numbers, strict=True))
+
+
+def usual_coordinates(objective, directions, origin):
+    """What `evaluate` takes where it is given no coordinates; arguments as there."""
+    num_axes = _count_axes("evaluate", objective, directions)
+    numbers = USUAL[num_axes]
+    extents = getattr(directions, "details", {}).get("extents")
+    if extents is not None:
+        vectors, start, _ = plane_of("evaluate", objective, directions, origin, (), num_axes)
+        check_directions("evaluate", vectors, start, num_axes, objective.size)
+        return _around(objective, vectors, start, np.asarray(extents, "float64").T, numbers)
+    if directions is None and num_axes == 1:
+        period, _ = objective.period_and_unit(0)
+        if period is not None:
+            return (np.linspace(-period / 2, period / 2, numbers[0]),)
+    return reach(objective, directions, origin=origin, num_points=numbers)
+
+
+def _around(objective, directions, origin, ends, numbers):
+    """Around the path that orthonormal directions are of, and on where the lowest point is outside.
+
+    Args:
+        objective: An `Objective`.
+        directions: Array of shape `(K, P)`.
+        origin: Array of shape `(P,)`.
+        ends: Array of shape `(2, K)`: the least and the greatest inner product of the path's rows
+            with each direction.
+        numbers: Number of points along each axis.
+    """
+    num_axes = len(directions)
+    inside = Trajectory([0, 1], ends - directions @ origin, [np.nan, np.nan])
+    axes = span(inside, np.eye(num_axes), np.zeros(num_axes), num_points=COARSE, reach=np.inf)
+    low, high = (np.array([axis[k] for axis in axes]) for k in (0, -1))
+    for _ in range(MOST_WIDER):
+        coarse = [np.linspace(*ends, COARSE) for ends in zip(low, high, strict=True)]
+        points = np.stack(np.meshgrid(*coarse, indexing="ij"), axis=-1)
+        losses = np.asarray(objective.along(points, directions, origin), "float64")
+        losses = np.where(np.isfinite(losses), losses, np.inf)
+        lowest = np.array(np.unravel_index(np.argmin(losses), losses.shape))
+        below, above = lowest == 0, lowest == COARSE - 1
+        if not np.any(below | above):
+            break
+        more = WIDER * (high - low)
+        low, high = low - more * below, high + more * above
     return tuple(np.linspace(a, b, n) for a, b, n in zip(low, high, numbers, strict=True))
 
 
@@ -159,16 +208,16 @@ class Ways:
         return here + (rise - 1) * least if least else math.nextafter(here, math.inf)
 
 
-def _count_axes(objective, directions):
+def _count_axes(owner, objective, directions):
     """One or two, or an error."""
     size = objective.size
     vectors = getattr(directions, "vectors", directions)
     shape = (size, size)  # of the weights themselves
     if directions is not None:
-        shape = np.atleast_2d(as_numbers("reach", directions=vectors)).shape
+        shape = np.atleast_2d(as_numbers(owner, directions=vectors)).shape
     if len(shape) != 2 or shape[0] not in (1, 2) or shape[1] != size:
         raise refusal(
-            "reach",
+            owner,
             f"one or two `directions` of {size} numbers each",
             "directions=None" if directions is None else f"directions of shape {shape}",
             "Use `keras_valleys.directions.random(objective)`.",

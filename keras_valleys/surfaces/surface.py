@@ -19,7 +19,6 @@ from keras_valleys._checks import (
     as_axes,
     as_labels,
     as_measured,
-    as_numbers,
     as_plain_dict,
     check_kind,
     is_rising,
@@ -30,6 +29,8 @@ from keras_valleys._progress import Checkpoint, check_verbose
 from keras_valleys._results import AS_JSON, Result, Saved, cut, frozen, grid_text, place_text
 from keras_valleys.objectives import Objective
 from keras_valleys.surfaces.executors import check_executor
+from keras_valleys.surfaces.planes import check_directions, declared_of, plane_of
+from keras_valleys.surfaces.reaching import usual_coordinates
 from keras_valleys.surfaces.refining import MOST, check_tolerance, refine_curve
 from keras_valleys.surfaces.sampling import Sampler
 from keras_valleys.surfaces.statistics import note_on, said_of_statistics
@@ -155,7 +156,7 @@ def evaluate(
     objective: Objective,
     directions: ArrayLike | None = None,
     *,
-    coordinates: ArrayLike | Sequence[ArrayLike],
+    coordinates: ArrayLike | Sequence[ArrayLike] | None = None,
     origin: ArrayLike | None = None,
     labels: Sequence[str] | str | None = None,
     periods: Periods = None,
@@ -174,7 +175,9 @@ def evaluate(
             the weights themselves as axes, for models of one or two weights: the coordinate is
             then the weight.
         coordinates: One rising 1-D array per axis; a single array for one axis. In units of the
-            directions' lengths.
+            directions' lengths. `None` takes 51 x 41 points, or 201 of a line: for `principal`
+            directions around their path, without strips and further where the surface still falls
+            at the border; a whole period of a weight that has one; else as far as `reach` says.
         origin: Weight vector of shape `(P,)` where all coordinates are 0. `None` is that of the
             `Directions`, such as the first of the points that `between` was given, or else the
             model's present weights; where `directions` is `None` as well, it is 0.
@@ -227,6 +230,8 @@ def evaluate(
     [0, 36, -36, -72, 72]
     """
     check_kind("evaluate", "objective", objective=objective)
+    if coordinates is None:
+        coordinates = usual_coordinates(objective, directions, origin)
     axes = as_coordinates(coordinates)
     check_verbose(verbose)
     check_executor(executor)
@@ -296,39 +301,6 @@ def _refined(sampler, axes, losses, tolerance):
     return (x,), losses, {**details, "complete": complete}
 
 
-def plane_of(owner, objective, directions, origin, labels, num_axes):
-    """Directions and origin as arrays, and the labels that go with them."""
-    size = objective.size
-    if directions is None:
-        if num_axes != size:
-            raise refusal(
-                owner,
-                "`directions` unless the model has one weight per coordinate array",
-                f"directions=None, {size} weights, {num_axes} coordinate arrays",
-                f"{_arrays_for(2)}, or give a direction of shape (1, {size})."
-                if (num_axes, size) == (1, 2)
-                else f"Give directions of shape ({num_axes}, {size}).",
-            )
-        origin = np.zeros(size) if origin is None else origin
-        labels = objective.weight_names if labels is None else labels
-        directions = np.eye(size)
-    labels = getattr(directions, "labels", None) if labels is None else labels
-    origin = getattr(directions, "origin", None) if origin is None else origin
-    vectors = as_numbers(owner, directions=getattr(directions, "vectors", directions))
-    origin = as_numbers(owner, origin=objective.point() if origin is None else origin)
-    return np.atleast_2d(vectors), origin, labels
-
-
-def declared_of(objective, direction):
-    """Period and unit of an axis along a single weight, in units of the coordinate."""
-    places = np.flatnonzero(direction)
-    if len(places) != 1 or not hasattr(objective, "period_and_unit"):
-        return None, ""
-    period, unit = objective.period_and_unit(int(places[0]))
-    length = abs(float(direction[places[0]]))
-    return None if period is None else period / length, unit if length == 1 else ""
-
-
 def _details(objective, directions):
     versions = {
         "keras_valleys": importlib.import_module("keras_valleys").__version__,
@@ -352,43 +324,3 @@ def as_coordinates(coordinates):
             "Use numpy.linspace(start, stop, n).",
         )
     return axes
-
-
-def _arrays_for(num_axes):
-    """How the coordinates of so many axes are given."""
-    return f"Say coordinates={'t' if num_axes == 1 else '(t, t)'}, an array for each axis"
-
-
-def check_directions(owner, directions, origin, num_axes, size):
-    """Refuse directions and an origin that are no plane or line over the weights."""
-    given = len(directions) if directions.ndim == 2 else 0
-    if {num_axes, given} == {1, 2} and directions.shape[1] == size:
-        raise refusal(
-            owner,
-            f"`coordinates` to be one array for each of {given} direction{'s' * (given != 1)}",
-            f"{num_axes} coordinate array{'s' * (num_axes != 1)}",
-            f"{_arrays_for(given)}.",
-        )
-    if num_axes not in (1, 2) or directions.shape != (num_axes, size) or origin.shape != (size,):
-        raise refusal(
-            owner,
-            f"one or two coordinate arrays, `directions` with one row of {size} numbers for each, "
-            f"and `origin` of {size} numbers",
-            f"{num_axes} coordinate arrays, directions of shape {directions.shape}, origin of "
-            f"shape {origin.shape}",
-            "Use `objective.point()` to see the order of the weights.",
-        )
-    if not np.all(np.isfinite(directions)) or not np.all(np.isfinite(origin)):
-        raise refusal(
-            owner,
-            "finite `directions` and a finite `origin`",
-            "numbers that are NaN or infinite",
-            "Check the run that they come from, or give another origin.",
-        )
-    if np.any(~np.any(directions, axis=1)):
-        raise refusal(
-            owner,
-            "directions that lead somewhere",
-            "a direction of zeros",
-            "Give each axis a nonzero direction.",
-        )

@@ -146,8 +146,8 @@ def what_a_result_is_made_of() -> None:
 
 def what_is_wrong(objective: Objective, surface: Surface, path: Trajectory) -> None:
     """What the type checker tells a user before anything runs."""
-    kv.surfaces.evaluate(objective)  # type: ignore[call-arg]
-    kv.surfaces.evaluate(objective, coordinates=None)  # type: ignore[arg-type]
+    kv.surfaces.evaluate()  # type: ignore[call-arg]
+    kv.surfaces.evaluate(objective, refine="fine")  # type: ignore[arg-type]
     kv.plots.contour(path)  # type: ignore[arg-type]
     kv.plots.ring(surface)  # type: ignore[attr-defined]
     assert kv.nothing  # type: ignore[attr-defined]
