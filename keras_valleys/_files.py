@@ -7,6 +7,7 @@ import re
 import uuid
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
@@ -17,7 +18,8 @@ from keras_valleys._checks import refusal
 # A file may unpack to so many bytes, or to so many times its own size: measured numbers shrink to a
 # half or a tenth, and only zeros to a thousandth.
 MOST_UNPACKED, MOST_TIMES = 2**28, 100
-MOST_PACKED = 2**25  # bytes that are packed in a second
+MOST_PACKED = 2**25  # bytes that are packed in a second, whatever they are
+TRIED = 2**17  # numbers that tell whether more are worth packing
 MOST_HEADER = 1024  # characters that describe an array
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -94,7 +96,7 @@ def _write_arrays(file, fields):
     Many weights are not packed either: it takes a minute for what is hardly smaller then.
     """
     unpacked = sum(np.asarray(value).nbytes for value in fields.values())
-    if unpacked > MOST_PACKED:
+    if unpacked > MOST_PACKED and not _shrinks(max(map(np.asarray, fields.values()), key=_size)):
         np.savez(file, **fields)
         return
     np.savez_compressed(file, **fields)
@@ -102,6 +104,16 @@ def _write_arrays(file, fields):
         file.seek(0)
         file.truncate()
         np.savez(file, **fields)
+
+
+def _size(array):
+    return array.nbytes
+
+
+def _shrinks(array):
+    """Whether the bytes of an array become half as many or fewer when packed; by its first ones."""
+    part = np.ascontiguousarray(array).reshape(-1)[:TRIED].tobytes()
+    return len(zlib.compress(part, 1)) < len(part) / 2
 
 
 def write_whole(

@@ -173,7 +173,8 @@ def short(text: str) -> str:
     _blank(text, list(text), 0, spots=spots)
     parts, end = [], 0
     for start, stop in [*spots, (len(text), len(text))]:
-        parts.append(re.sub(r"[ \t]*\n\s*", "\n", text[end:start]))
+        part = re.sub(r"[ \t]*\n\s*", "\n", text[end:start])
+        parts.append(part.rstrip(" \t") if text.startswith("//", start) else part)
         if not COMMENT.match(text, start):
             parts.append(text[start:stop])
         elif text.startswith("/*", start):

@@ -291,3 +291,14 @@ def test_details_are_no_deeper_than_can_be_walked_through():
     for _ in range(50):
         deep = {"a": deep}
     assert Surface(**{**fields, "details": deep}).details == deep
+
+
+def test_many_weights_are_not_packed_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(_files, "MOST_PACKED", 10_000)
+    sizes = []
+    for weights in (np.random.default_rng(0).normal(size=(2, 5000)), np.ones((2, 5000))):
+        surface = Surface(np.zeros((2, 2)), [[0.0, 1.0]] * 2, weights, weights[0])
+        surface.save(tmp_path / "file.npz")
+        sizes.append(os.path.getsize(tmp_path / "file.npz"))
+        assert Surface.load(tmp_path / "file.npz") == surface
+    assert sizes[0] > 3 * weights[0].nbytes > 10 * sizes[1]

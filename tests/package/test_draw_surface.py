@@ -74,7 +74,7 @@ def test_any_saved_model_is_drawn(digits, options, shape):
     drawn = pathlib.Path(re.search(r"Files and pictures: (.+)", done.stdout)[1])
     assert len(list((cwd / drawn).glob("events.out.tfevents.*"))) == 1
     assert sorted(p.suffix for p in (cwd / drawn).glob("*.png"))
-    assert (cwd / drawn / "index.html").stat().st_size > 4e6
+    assert 1e5 < (cwd / drawn / "index.html").stat().st_size < 3e5
     assert kv.surfaces.Surface.load(cwd / drawn / "surface.npz").losses.shape == shape
 
 
