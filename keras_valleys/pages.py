@@ -117,7 +117,7 @@ def write_html(
     }
     # In a script "<" could begin the tag that ends it.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    style = " ".join((assets.STATIC / assets.STYLE).read_text("utf-8").split())
+    style = (assets.STATIC / assets.STYLE).read_text("utf-8")
     script = assets.one_script("page.js")
     page = TEMPLATE.format(
         title=html.escape(title),

@@ -91,7 +91,8 @@ def _braces(pairs):
     """Pairs of names as an object, or as a pattern that takes it apart."""
     if isinstance(pairs, str):
         return pairs
-    return f"{{ {', '.join(f'{there}: {here}' for there, here in pairs)} }}"
+    names = (there if there == here else f"{there}: {here}" for there, here in pairs)
+    return f"{{ {', '.join(names)} }}"
 
 
 def modules_of(folder: str | os.PathLike[str], entry: str) -> list[Module]:
