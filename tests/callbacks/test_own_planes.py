@@ -248,7 +248,7 @@ def test_data_are_taken_as_an_objective_takes_them(tmp_path, kind):
         "data set": as_dataset(x, y),
         "objective": kv.objectives.Objective(model, x, y, statistics="reestimated"),
     }[kind]
-    board = SurfaceBoard(tmp_path / "run", data=given)
+    board = SurfaceBoard(tmp_path / "run", data=given, budget=ALL_LIVE)  # else few rows, if slow
     run(model, x, y, board, epochs=2)
     twin = {
         "list": lambda: kv.objectives.Objective(model, x, y, statistics="batch"),
