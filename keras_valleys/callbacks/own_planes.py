@@ -47,15 +47,20 @@ class Moment:
         losses: From names such as "train" and "validation" to the losses at the weights then.
         share: Share of the path's variance that lies in the plane, NaN where the plane is no
             principal one.
+        until: Step of the last row that it is of: an earlier one where the run has blown up since.
         is_last: Whether it is the one after fit.
+        held_loss: Of the last one, the loss with the statistics that the model has; `None` where
+            that is the surface's.
     """
 
     step: int
     surface: Surface
     valleys: Valleys
     losses: dict[str, float]
-    share: float = math.nan
+    share: float
+    until: int
     is_last: bool = False
+    held_loss: float | None = None
 
 
 class OwnPlanes:
@@ -77,7 +82,6 @@ class OwnPlanes:
         self.validation = None if validation is None else SomeRows(owner, validation)
         self.path = KeptRows(owner, memory)
         self.directions: Any = None  # of the last moment, `Directions`
-        self.surface: Any = None  # of the last moment
         self._objectives: dict[str, Objective] = {}
         self._rows_are_chosen = False
         self._begin = self._spent = 0.0
@@ -118,8 +122,20 @@ class OwnPlanes:
         self._build_seconds = time.perf_counter() - begin
         self._spent += self._build_seconds
 
-    def is_affordable(self, whole):
-        """Whether there is time for a moment now; `whole` as for `moments`."""
+    def moments(self, step, whole):
+        """The plane of the path up to a step that is kept; nothing where there is no time for it.
+
+        Args:
+            step: The step.
+            whole: How many times as long as until now fit will take.
+        """
+        if not self._is_affordable(whole):
+            return
+        begin = time.perf_counter()
+        yield from self._made(step, self._left(), most=GRIDS[3])
+        self._spent += time.perf_counter() - begin  # with what was done with it meanwhile
+
+    def _is_affordable(self, whole):
         if not self._rows_are_chosen:
             if COMPILED * self._build_seconds > self._left():
                 return False
@@ -127,12 +143,6 @@ class OwnPlanes:
             self._choose_rows(whole)  # compiles, so that it is known what a point takes
             self._spent += time.perf_counter() - begin
         return self._overhead + math.prod(GRIDS[0]) * self._point_seconds <= self._left()
-
-    def moments(self, step):
-        """The plane of the path up to a step that is kept, as fine as there is time for."""
-        begin = time.perf_counter()
-        yield from self._made(step, self._left(), most=GRIDS[3])
-        self._spent += time.perf_counter() - begin  # with what was done with it meanwhile
 
     def last_moments(self, steps):
         """Those of some steps, as there is time, and the final one.
@@ -149,17 +159,7 @@ class OwnPlanes:
             yield from self._made(step, each, most=GRIDS[1])
         last = self.path.rows[-1].step
         for final in self._made(last, FINAL_SHARE * seconds, most=GRIDS[-1], is_last=True):
-            yield dataclasses.replace(final, is_last=True)
-
-    def place(self, weights):
-        """Coordinates of a weight vector on the last plane, and its distance; empty before one."""
-        if self.surface is None:
-            return np.empty(0)
-        plane = self.surface
-        away = np.asarray(weights, "float64") - plane.origin
-        inside = plane.directions @ away
-        distance = np.sqrt(max(away @ away - inside @ inside, 0.0))
-        return np.append(inside, distance)
+            yield dataclasses.replace(final, is_last=True, held_loss=self._held_loss())
 
     def in_words(self, moment):
         """What a moment shows, in a sentence or two."""
@@ -168,7 +168,8 @@ class OwnPlanes:
             held = (
                 "" if math.isnan(moment.share) else f": {100 * moment.share:.3g} % of its variance"
             )
-            plane = f"The plane of the path so far{held}"
+            so_far = "so far" if moment.until == moment.step else f"up to step {moment.until}"
+            plane = f"The plane of the path {so_far}{held}"
         return f"{plane}. Loss of {self._rows_in_words('train')}{self._statistics_in_words()}."
 
     def report(self, moment):
@@ -184,9 +185,11 @@ class OwnPlanes:
         if len(moment.losses) > 1:
             gap = moment.losses["validation"] - moment.losses["train"]
             lines.append(f"| validation minus train | {gap:+.6g} |")
-        held = self._held_loss()
-        if held is not None:
-            lines.append(f"| train loss with the model's own statistics | {held:.6g} |")
+        if moment.held_loss is not None:
+            own = f"{moment.held_loss:.6g}"
+            lines.append(f"| train loss with the model's own statistics | {own} |")
+        if moment.until < moment.step:
+            lines.append(f"| the axes are of the path up to | step {moment.until}: it blew up |")
         return lines
 
     def _held_loss(self):
@@ -251,7 +254,8 @@ class OwnPlanes:
     def _made(self, step, seconds, most, is_last=False):
         """A list of the `Moment` of a step; empty where no row up to there is finite."""
         begin = time.perf_counter()
-        near = _near([row for row in self.path.rows if row.step <= step])
+        rows = [row for row in self.path.rows if row.step <= step]
+        near = _near(rows)
         if not near:
             return []
         grid = self._grid(seconds - self._overhead, GRIDS[is_last], most)
@@ -267,12 +271,11 @@ class OwnPlanes:
                 break
             axes = wider if found is None else _filling(wider)
             surface = self._evaluated(found, axes, origin)
-        self.directions, self.surface = found, surface
-        here = near[-1].weights
+        self.directions, here = found, rows[-1].weights
         losses = {name: loss_at(one, here) for name, one in self._objectives.items()}
         valleys = find_valleys(surface, persistence=self._persistence)
         share = sum(getattr(found, "details", {}).get("explained_variance", [math.nan]))
-        moment = Moment(step, surface, valleys, losses, share)
+        moment = Moment(step, surface, valleys, losses, share, near[-1].step)
         points = surface.losses.size * self._point_seconds
         self._overhead = max(time.perf_counter() - begin - points, 0.1) + OVERHEAD / 2
         return [moment]

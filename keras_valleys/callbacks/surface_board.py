@@ -340,10 +340,8 @@ class SurfaceBoard(StepCallback):
 
     def _place(self, row):
         vector = row.weights
-        if vector.size > 1 and self._own is not None:
-            vector = self._own.place(vector)
-        elif vector.size > 1:
-            vector = self._record.place(vector)
+        if vector.size > 1:  # of the path's own planes there is none at first
+            vector = np.empty(0) if self._record is None else self._record.place(vector)
         return Place(row.step, vector, row.loss if row.known else None, row.no_step)
 
     def _write(self, place):
@@ -391,10 +389,12 @@ class SurfaceBoard(StepCallback):
             self._step_reader.slow_down(self.every)
         self._write(place)
         whole = max((run.num_steps or 0) / max(row.step - run.start, 1), 1.0)
-        if run.due and own.is_affordable(whole):
-            self._go_on(own.moments(run.due[-1]))
-            run.due.clear()
-            own.path.pinned.clear()
+        if run.due:
+            before = run.num_moments
+            self._go_on(own.moments(run.due[-1], whole))
+            if run.num_moments > before or not self._draws:
+                run.due.clear()
+                own.path.pinned.clear()
 
     def _places_of_path(self):
         return [self._place(row) for row in self._own.path.rows]
@@ -512,7 +512,10 @@ class SurfaceBoard(StepCallback):
         if size == 1:
             self._tags = ["phi"]
         else:
-            labels = () if self.surface is None else self.surface.labels
+            own = (
+                self.surface is None or self._own is not None
+            )  # planes that change have no scalars
+            labels = () if own else self.surface.labels
             self._tags = [re.sub(r"[^\w.-]+", "_", label) for label in labels]
             if len(set(self._tags) - TAKEN) < len(labels):
                 self._tags = [f"{tag}_{number}" for number, tag in enumerate(self._tags, 1)]

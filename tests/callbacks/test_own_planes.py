@@ -387,3 +387,27 @@ def test_a_surface_and_data_are_one_too_many(tmp_path):
         SurfaceBoard(tmp_path / "other", board.surface, data=(x, y))
     with pytest.raises(AttributeError, match="TrajectoryRecorder"):
         SurfaceBoard(tmp_path / "other").trajectory  # noqa: B018
+
+
+def test_of_a_run_that_blew_up_the_losses_are_its_own_and_the_report_says_until_when(tmp_path):
+    model, x, y = bowl(rate=3.0)
+    board = SurfaceBoard(tmp_path / "run", data=(x, y), budget=ALL_LIVE)
+    run(model, x, y, board, epochs=80, size=3)
+    found = read("python", board.log_dir)
+    assert not np.isfinite(found["scalars"]["valley/train_loss"][-1][1])
+    words, _ = report(found)
+    assert words["the axes are of the path up to"].endswith("it blew up")
+    assert 0 < int(words["the axes are of the path up to"].split()[1].strip(":")) < 80
+
+
+def test_what_fails_in_a_moment_ends_no_fit(tmp_path, monkeypatch):
+    def fails(objective):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr("keras_valleys.callbacks.own_planes.seconds_per_point", fails)
+    x, y = data()
+    board = SurfaceBoard(tmp_path / "run", data=(x, y), budget=ALL_LIVE)
+    with pytest.warns(RuntimeWarning, match="cannot show the plane of the path .*too large"):
+        history = run(network(), x, y, board)
+    assert len(history.history["loss"]) == 6
+    assert len(read("python", board.log_dir)["scalars"]["valley/loss"]) == 18
